@@ -1,0 +1,3 @@
+"""CRONOS gives a project directory an undo: snapshots into a Git store, and every way back from them."""
+
+__version__ = "0.1.0"

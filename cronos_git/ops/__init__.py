@@ -1,0 +1,1 @@
+"""One verb per file; verbs never import each other (floor F7)."""
