@@ -292,7 +292,7 @@ class FileDiff:
     Attributes:
         insertions: Lines added; None for binary content.
         deletions: Lines removed; None for binary content.
-        patch: Unified diff; None when not asked for or binary.
+        patch: Patch text as Git writes it, `Binary files … differ` for binary content; None when not asked for.
     """
 
     change: Change
@@ -419,3 +419,18 @@ class RestoreReport:
     problems: tuple[Problem, ...]
     verified: int
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding of `cronos doctor`.
+
+    Attributes:
+        text: What was found.
+        hint: What to do about it; empty when all is well.
+    """
+
+    name: str
+    ok: bool
+    text: str
+    hint: str = ""

@@ -123,6 +123,26 @@ def write_durable(path: Path, data: bytes, *, mode: int = 0o600, lock_suffix: st
         raise host_error(error, f"write {path}") from error
 
 
+def write_disposable(path: Path, data: bytes) -> None:
+    """Replace *path* with *data* atomically but not durably; for files that can be made again.
+
+    Raises:
+        DiskFullError, AccessError, HostError: The old content stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            write_all(fd, data, temporary)
+        finally:
+            os.close(fd)
+        rename(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise host_error(error, f"write {path}") from error
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append one line durably with a single write; a torn last line of a crash is completed first."""
     try:

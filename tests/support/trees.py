@@ -93,7 +93,9 @@ def read_tree(root: Path, *, mtimes: bool = True, ignore: tuple[str, ...] = ()) 
         if relative and relative.split("/")[0] in ignore:
             continue
         info = path.lstat()
-        xattrs = tuple(sorted((n, os.getxattr(path, n, follow_symlinks=False)) for n in os.listxattr(path, follow_symlinks=False)))
+        xattrs = tuple(
+            sorted((n, os.getxattr(path, n, follow_symlinks=False)) for n in os.listxattr(path, follow_symlinks=False))
+        )
         content: Any = None
         group = ""
         if stat.S_ISLNK(info.st_mode):
@@ -103,12 +105,25 @@ def read_tree(root: Path, *, mtimes: bool = True, ignore: tuple[str, ...] = ()) 
             if info.st_nlink > 1:
                 group = groups.setdefault((info.st_dev, info.st_ino), relative)
         time = info.st_mtime_ns if mtimes else None
-        found[relative] = (stat.S_IFMT(info.st_mode), stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, time, xattrs, content, group)
+        found[relative] = (
+            stat.S_IFMT(info.st_mode),
+            stat.S_IMODE(info.st_mode),
+            info.st_uid,
+            info.st_gid,
+            time,
+            xattrs,
+            content,
+            group,
+        )
     return found
 
 
 def assert_same_tree(expected: Path, actual: Path, *, ignore: tuple[str, ...] = ()) -> None:
     """Fail with the differing paths unless both trees are equal in every attribute."""
     left, right = read_tree(expected, ignore=ignore), read_tree(actual, ignore=ignore)
-    wrong = [f"{p!r}: {left.get(p)!r:.300} != {right.get(p)!r:.300}" for p in sorted(left.keys() | right.keys()) if left.get(p) != right.get(p)]
+    wrong = [
+        f"{p!r}: {left.get(p)!r:.300} != {right.get(p)!r:.300}"
+        for p in sorted(left.keys() | right.keys())
+        if left.get(p) != right.get(p)
+    ]
     assert not wrong, "\n".join(wrong[:20])

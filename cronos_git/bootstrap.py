@@ -1,0 +1,288 @@
+"""Puts an engine together: the only reader of the environment, working directory, home, user, host, time zone and clock.
+
+Finds the project, gathers the layers of configuration, checks that it is safe to go on, and hands everything to `Cronos`. The
+project is the directory given with -C. Without -C it is the nearest directory from the working directory upwards that has a
+store, a `.git`, a `cronos.toml` (or another configuration file of its own), else the working directory. The root directory
+and the home directory are passed over on the way up unless they have a store: a `.git` for dotfiles does not make all of home
+the project. Floor F9.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronos_git.disk import settings_files
+from cronos_git.errors import ConfigError, ProjectError, RefusedError
+from cronos_git.rules.config import Ignored, Layer, LayerName, Resolved, environment_layer, resolve_settings
+
+if TYPE_CHECKING:
+    from cronos_git.engine import Cronos
+    from cronos_git.rules.record import Identity
+
+SYSTEM_CONFIG = Path("/etc/cronos/config.toml")
+PROJECT_CONFIGS = ("cronos_config.json", "cronos.yaml", "pyproject.toml", "cronos.toml")
+"""Configuration files at a project's root, lowest rank first."""
+
+_EGOS_SUFFIX = ".json"
+_YAML_SUFFIXES = (".yaml", ".yml")
+_MARKS = (".git", *(name for name in PROJECT_CONFIGS if name != "pyproject.toml"))
+
+
+class SystemClock:
+    """The machine's clock; implements `ports.Clock`."""
+
+    def now(self) -> datetime:
+        """The present in UTC."""
+        return datetime.now(UTC)
+
+
+class LocalZone(tzinfo):
+    """The machine's time zone as the C library knows it, summer time included."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta | None:
+        """How far local time is ahead of UTC at the local time *when*."""
+        return _local(when).utcoffset() if when else None
+
+    def dst(self, when: datetime | None) -> timedelta | None:
+        """Unknown: only the sum of offset and summer time is."""
+        return None
+
+    def tzname(self, when: datetime | None) -> str | None:
+        """The zone's abbreviation at the local time *when*."""
+        return _local(when).tzname() if when else None
+
+    def fromutc(self, when: datetime) -> datetime:
+        """The local time of the UTC time *when*; the second of two equal local times has `fold=1`."""
+        known = when.replace(tzinfo=UTC).astimezone()
+        local = known.replace(tzinfo=self)
+        return local if local.utcoffset() == known.utcoffset() else local.replace(fold=1)
+
+
+def _local(when: datetime) -> datetime:
+    return when.replace(tzinfo=None).astimezone()
+
+
+# --- configuration ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationFile:
+    """A configuration file that was looked for."""
+
+    path: Path
+    layer: LayerName
+    found: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A project and the configuration in force for it.
+
+    Attributes:
+        project: Real path of the project.
+        resolved: Settings and their origins; `backup_dir` is absolute.
+        files: Files that were looked for, lowest rank first.
+    """
+
+    project: Path
+    resolved: Resolved
+    files: tuple[ConfigurationFile, ...]
+
+    @property
+    def store_path(self) -> Path:
+        """Where the project's store lies, or will lie."""
+        from cronos_git.git.store import store_path
+
+        return store_path(Path(self.resolved.settings.backup_dir), self.project)
+
+
+def resolve(
+    *,
+    project: str | None = None,
+    backup_dir: str | None = None,
+    config: str | None = None,
+    lock_wait_s: float | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Configuration:
+    """Find the project and its configuration, without opening anything and without the checks of `open_engine`.
+
+    Args:
+        project: The project itself (-C); None looks for it.
+        backup_dir: Where stores lie, in place of the configured directory.
+        config: A file that stands in for the user's and the project's files.
+        overrides: More keys of the configuration, of the same rank as flags.
+
+    Raises:
+        ProjectError: The project is missing, is not a directory, or cannot be read.
+        ConfigError: A configuration file or value is wrong.
+    """
+    flags = {"backup_dir": backup_dir, "lock_wait": lock_wait_s} | dict(overrides or {})
+    highest = (
+        _anchored(environment_layer(os.environ), _working_directory()),
+        _anchored(
+            Layer(name="flags", origin="command line", values={key: value for key, value in flags.items() if value is not None}),
+            _working_directory(),
+        ),
+    )
+    lowest = [_default_layer()]
+    files: list[ConfigurationFile] = []
+    _read_layers(_user_files(config), lowest, files)
+    root = settings_files.real_directory(project) if project is not None else _find_project([*lowest, *highest])
+    if config is None:
+        _read_layers([(root / name, "project") for name in PROJECT_CONFIGS], lowest, files)
+    return Configuration(project=root, resolved=resolve_settings([*lowest, *highest]), files=tuple(files))
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ProjectError("The working directory no longer exists.", hint="Change to another, or use -C DIR.") from error
+
+
+def _default_layer() -> Layer:
+    from platformdirs import user_data_path
+
+    return Layer(name="default", origin="default", values={"backup_dir": str(user_data_path("cronos", appauthor=False))})
+
+
+def _user_files(config: str | None) -> list[tuple[Path, LayerName]]:
+    if config is not None:
+        path = _working_directory() / Path(config).expanduser()
+        if not path.exists():
+            raise ConfigError(
+                f"There is no configuration file {path}.", hint="Check the path given with --config.", origin=str(path)
+            )
+        return [(SYSTEM_CONFIG, "system"), (path, "file")]
+    from platformdirs import user_config_path
+
+    return [(SYSTEM_CONFIG, "system"), (user_config_path("cronos", appauthor=False) / "config.toml", "user")]
+
+
+def _read_layers(paths: list[tuple[Path, LayerName]], layers: list[Layer], files: list[ConfigurationFile]) -> None:
+    """Append a layer for each file that exists, and a line for each that was looked for."""
+    for path, name in paths:
+        content = settings_files.read_settings(path)
+        files.append(ConfigurationFile(path=path, layer=name, found=content is not None))
+        if content is not None:
+            layers.append(_file_layer(path, name, content))
+        elif name == "file":
+            raise ConfigError(
+                f"There is no configuration in {path}.", hint="Check the path given with --config.", origin=str(path)
+            )
+
+
+def _file_layer(path: Path, name: LayerName, content: Mapping[str, object]) -> Layer:
+    values, ignored = dict(content), tuple[Ignored, ...]()
+    if path.suffix.lower() == _EGOS_SUFFIX:
+        from cronos_git.rules.legacy import translate_egos
+
+        values, ignored = translate_egos(content, str(path))
+    elif path.suffix.lower() in _YAML_SUFFIXES:
+        from cronos_git.rules.legacy import lower_keys
+
+        values = lower_keys(content, str(path))
+    return _anchored(Layer(name=name, origin=str(path), values=values, ignored=ignored), path.parent)
+
+
+def _anchored(layer: Layer, base: Path) -> Layer:
+    """*layer* with an absolute `backup_dir`; a value that is no text is left for validation to refuse."""
+    directory = layer.values.get("backup_dir")
+    if not isinstance(directory, str) or not directory or "\0" in directory:
+        return layer
+    absolute = os.path.normpath(base / os.path.expanduser(directory))
+    return Layer(name=layer.name, origin=layer.origin, values={**layer.values, "backup_dir": absolute}, ignored=layer.ignored)
+
+
+def _find_project(layers: list[Layer]) -> Path:
+    """The project that the working directory belongs to; *layers* tell where stores lie when no project says otherwise."""
+    from cronos_git.git.store import store_path
+
+    start = settings_files.real_directory(str(_working_directory()))
+    backup_dir = Path(resolve_settings(layers).settings.backup_dir)
+    too_wide = _too_wide()
+
+    def is_project(path: Path) -> bool:
+        marked = path not in too_wide and (
+            settings_files.has_any(path, _MARKS) or settings_files.read_settings(path / "pyproject.toml") is not None
+        )
+        return marked or store_path(backup_dir, path).exists()
+
+    return settings_files.find_upwards(start, is_project) or start
+
+
+def _too_wide() -> tuple[Path, Path]:
+    """Directories that are hardly meant as a project."""
+    return Path("/"), Path(os.path.realpath(Path.home()))
+
+
+# --- engine -------------------------------------------------------------------------------------------------------
+
+
+def open_engine(
+    *,
+    project: str | None = None,
+    backup_dir: str | None = None,
+    config: str | None = None,
+    lock_wait_s: float | None = None,
+    overrides: Mapping[str, object] | None = None,
+    force: bool = False,
+) -> Cronos:
+    """The engine for a project; opens no store yet, and creates nothing.
+
+    Args:
+        force: Allow the root directory and the home directory as a project that has no store yet.
+        project, backup_dir, config, lock_wait_s, overrides: As for `resolve`.
+
+    Raises:
+        ProjectError, ConfigError: As `resolve` raises them.
+        RefusedError: The project is the root or the home directory, the store would lie inside the project, or a file inside
+            the project names a directory for backups that is not the user's alone.
+    """
+    configuration = resolve(project=project, backup_dir=backup_dir, config=config, lock_wait_s=lock_wait_s, overrides=overrides)
+    for reason, hint in _objections(configuration, force):
+        raise RefusedError(reason, hint=hint, project=str(configuration.project))
+
+    from cronos_git.engine import Cronos
+
+    return Cronos(
+        project=configuration.project,
+        store_path=configuration.store_path,
+        settings=configuration.resolved.settings,
+        clock=SystemClock(),
+        zone=LocalZone(),
+        identity=_identity(),
+    )
+
+
+def _objections(configuration: Configuration, force: bool) -> Iterator[tuple[str, str]]:
+    """What speaks against working with this configuration, each with a hint."""
+    project, resolved = configuration.project, configuration.resolved
+    backup_dir = Path(resolved.settings.backup_dir)
+    origin = resolved.origins["backup_dir"]
+    if project in _too_wide() and not force and not configuration.store_path.exists():
+        yield f"{project} is not a project: it holds everything else too.", "Name one with -C DIR, or give --force."
+    if Path(os.path.realpath(backup_dir)).is_relative_to(project):
+        yield (
+            f"The backups of {project} would lie inside it, in {backup_dir} ({origin}), and be lost together with it.",
+            "Give a directory outside the project, with --backup-dir or `backup_dir` in the configuration.",
+        )
+    if resolved.sources["backup_dir"] == "project":
+        fault = settings_files.fault_of_ownership(backup_dir)
+        if fault:
+            yield (
+                f"{origin} lets the backups lie in {backup_dir}, but {fault}. They could be read or replaced there.",
+                "Take the others' permissions away, or set `backup_dir` in your own configuration.",
+            )
+
+
+def _identity() -> Identity:
+    from cronos_git.disk.owners import user_name
+    from cronos_git.rules.record import Identity
+
+    return Identity(user=user_name(os.geteuid()) or str(os.geteuid()), host=os.uname().nodename)

@@ -1,0 +1,71 @@
+"""What a command works with: the global options, the output, and the engine, opened when first asked for.
+
+Knows no command and no rendering of results. Floor F11.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from cronos_git.cli.options import Options
+from cronos_git.cli.render.output import Output
+
+if TYPE_CHECKING:
+    from cronos_git.engine import Cronos
+    from cronos_git.events import Run
+    from cronos_git.model import Backup
+
+OpenEngine = Callable[..., "Cronos"]
+
+
+class Session:
+    """One command line from parsing to exit status."""
+
+    def __init__(self, open_engine: OpenEngine | None = None) -> None:
+        self.options = Options()
+        self.output = Output(self.options)
+        self._open_engine = open_engine
+        self._engine: Cronos | None = None
+
+    def engine(self, *, force: bool = False) -> Cronos:
+        """The engine of the project; the first call opens it, and *force* counts only then."""
+        if self._engine is None:
+            self._engine = (self._open_engine or _bootstrap())(
+                project=self.options.project,
+                backup_dir=self.options.backup_dir,
+                config=self.options.config,
+                lock_wait_s=self.options.lock_wait,
+                force=force,
+            )
+        return self._engine
+
+    def find(self, identifier: str) -> Backup:
+        """The backup that *identifier* means; says so when others matched too."""
+        resolution = self.engine().resolve(identifier)
+        if resolution.note:
+            self.output.note(resolution.note)
+        return resolution.backup
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Run]:
+        """A Run whose events are drawn as progress while the block works."""
+        from cronos_git.cli.render.progress import Watcher
+        from cronos_git.events import Run
+
+        with Watcher(self.output) as watcher:
+            yield Run(emit=watcher.receive)
+
+
+def _bootstrap() -> OpenEngine:
+    from cronos_git.bootstrap import open_engine
+
+    return open_engine
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session that `app` gave to this command line."""
+    return cast(Session, context.obj)

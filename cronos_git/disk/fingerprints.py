@@ -1,0 +1,124 @@
+"""The stat cache: what the last run saw in each directory, and which objects it made of it.
+
+An unchanged directory costs one dictionary look-up; a changed one has its files compared one by one, and only those that differ
+are read. The cache is disposable: when it is missing, damaged, of another version, or built on backups that are no longer
+there, everything is read again. It never holds an entry that was changed within the last moments before the run began, since
+a later change within the same clock tick would go unseen. Floor F5.
+
+Format: magic line, 32 hex digits of a BLAKE2b digest, line feed, then marshal version 2 of `(bases, directories)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cronos_git.disk import files
+from cronos_git.disk.walk import Found
+
+_MAGIC = b"cronos-statcache 1\n"
+
+RACY_NS = 2_000_000_000
+"""Margin for coarse file-system clocks (2 s on FAT) and a little skew of a file server's clock."""
+
+
+class KnownFile(NamedTuple):
+    """A file as it was when its content was stored.
+
+    Attributes:
+        tree_mode: Mode of its entry in the Git tree; 0 when it has none (FIFO, socket, device).
+        stored: Its stored name, empty when that is the plain name.
+        oid: 20-byte id of its blob, or of its tree of chunks.
+        xattrs: Its extended attributes as the attribute record writes them.
+    """
+
+    mode: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: int
+    tree_mode: int
+    stored: bytes
+    oid: bytes
+    xattrs: str
+
+    def matches(self, entry: Found) -> bool:
+        """Whether nothing about the file's content or extended attributes can have changed."""
+        return (self.mode, self.inode, self.size, self.mtime_ns, self.ctime_ns, self.device) == (
+            entry.mode,
+            entry.inode,
+            entry.size,
+            entry.mtime_ns,
+            entry.ctime_ns,
+            entry.device,
+        )
+
+
+class KnownDirectory(NamedTuple):
+    """A directory as it was stored.
+
+    Attributes:
+        fingerprint: From the walk; empty when it may not be trusted.
+        below: Digest over the ids of its subdirectories' trees.
+        data: 20-byte id of its tree in `data/`.
+        attributes: The same in `meta/attributes/`.
+        files: marshal of `{name: KnownFile as tuple}`; decoded only when the directory changed.
+    """
+
+    fingerprint: bytes
+    below: bytes
+    data: bytes
+    attributes: bytes
+    files: bytes
+
+    def known_files(self) -> dict[str, KnownFile]:
+        """The files, by name."""
+        return {name: KnownFile(*fields) for name, fields in marshal.loads(self.files).items()}  # noqa: S302 - digest checked at load
+
+
+def pack_files(known: dict[str, KnownFile]) -> bytes:
+    """The `files` of a KnownDirectory."""
+    return marshal.dumps({name: tuple(fields) for name, fields in known.items()}, 2)
+
+
+@dataclass(slots=True)
+class StatCache:
+    """The directories by path, and the snapshot commits (hex ids) that hold every object named here."""
+
+    bases: list[str] = field(default_factory=list)
+    directories: dict[str, KnownDirectory] = field(default_factory=dict)
+
+
+def load_statcache(path: Path, commits: Collection[str]) -> StatCache:
+    """Read the cache; an empty one when it is absent, unreadable, damaged, or rests on backups that are not in *commits*."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return StatCache()
+    start = len(_MAGIC) + 33
+    body = memoryview(raw)[start:]
+    if raw[:start] != _MAGIC + _digest(body) + b"\n":
+        return StatCache()
+    bases, directories = marshal.loads(body)  # noqa: S302 - our own file, and its digest is right
+    if not all(base in commits for base in bases):
+        return StatCache()
+    return StatCache(bases, {path: KnownDirectory(*fields) for path, fields in directories.items()})
+
+
+def save_statcache(path: Path, cache: StatCache) -> None:
+    """Write the cache; atomic, not durable: losing it only costs time.
+
+    Raises:
+        DiskFullError, AccessError, HostError: It could not be written; the old one stands.
+    """
+    body = marshal.dumps((cache.bases, {name: tuple(known) for name, known in cache.directories.items()}), 2)
+    files.write_disposable(path, _MAGIC + _digest(body) + b"\n" + body)
+
+
+def _digest(body: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).hexdigest().encode()

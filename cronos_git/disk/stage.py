@@ -1,0 +1,206 @@
+"""Writes restored files, links and directories with all their attributes, through directory descriptors only.
+
+Nothing here follows a symlink or writes into a file that exists: every name is created new (O_EXCL) below a descriptor that was
+opened component by component. Owner before mode (changing the owner clears setuid), times last. What the machine does not allow
+(an owner, an extended attribute) comes back as text for the report. Floor F5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cronos_git.disk import files, owners, walk
+from cronos_git.model import Attributes
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Whose restored files become: numbers through names, as far as this machine has the names.
+
+    Attributes:
+        user: Gives the user number here for the recorded one.
+        group: The same for groups.
+    """
+
+    user: Callable[[int], int]
+    group: Callable[[int], int]
+
+
+@contextlib.contextmanager
+def opened(root_fd: int, path: str) -> Iterator[int]:
+    """The directory *path* below *root_fd*, no symlink followed, for the length of the block."""
+    fd = walk.open_beneath(root_fd, path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def make_directory(dir_fd: int, name: str) -> None:
+    """Make a directory that only we may enter until its attributes are applied."""
+    os.mkdir(name, 0o700, dir_fd=dir_fd)
+
+
+def write_file(dir_fd: int, attributes: Attributes, pieces: Iterable[bytes], ownership: Ownership) -> list[str]:
+    """Create a regular file with content and attributes.
+
+    Returns:
+        What could not be applied, in words.
+
+    Raises:
+        FileExistsError: The name is taken: two names of the backup are one on this file system.
+        OSError: It cannot be written.
+    """
+    fd = os.open(attributes.name, _CREATE, 0o600, dir_fd=dir_fd)
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(fd, view) :]
+        return apply_attributes(fd, attributes, ownership)
+    finally:
+        os.close(fd)
+
+
+def make_link(dir_fd: int, attributes: Attributes, target: bytes, ownership: Ownership) -> list[str]:
+    """Create a symlink; Linux keeps no mode for it. Returns what could not be applied."""
+    name = attributes.name
+    os.symlink(target, os.fsencode(name), dir_fd=dir_fd)
+    uid, gid = ownership.user(attributes.uid), ownership.group(attributes.gid)
+    now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    failed = []
+    if (now.st_uid, now.st_gid) != (uid, gid):
+        failed += _attempt("owner", functools.partial(os.chown, dir_fd=dir_fd, follow_symlinks=False), name, uid, gid)
+    failed += _apply_xattrs(f"/proc/self/fd/{dir_fd}/{name}", attributes)
+    os.utime(name, ns=(attributes.mtime_ns, attributes.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+    return failed
+
+
+def make_fifo(dir_fd: int, attributes: Attributes, ownership: Ownership) -> list[str]:
+    """Create a FIFO. Returns what could not be applied."""
+    os.mkfifo(attributes.name, 0o600, dir_fd=dir_fd)
+    fd = os.open(attributes.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        return apply_attributes(fd, attributes, ownership)
+    finally:
+        os.close(fd)
+
+
+def make_hard_link(source_fd: int, source: str, dir_fd: int, name: str) -> None:
+    """Give the file *source* another name."""
+    os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+
+
+def apply_attributes(fd: int, attributes: Attributes, ownership: Ownership) -> list[str]:
+    """Set owner, mode, extended attributes and time of an open file or directory; what could not be applied, in words."""
+    uid, gid = ownership.user(attributes.uid), ownership.group(attributes.gid)
+    failed = []
+    now = os.fstat(fd)
+    if (now.st_uid, now.st_gid) != (uid, gid):
+        failed += _attempt("owner", os.fchown, fd, uid, gid)
+    if stat.S_IMODE(now.st_mode) != attributes.mode or failed or attributes.mode & 0o7000:
+        failed += _attempt("mode", os.fchmod, fd, attributes.mode)
+    failed += _apply_xattrs(fd, attributes)
+    os.utime(fd, ns=(attributes.mtime_ns, attributes.mtime_ns))
+    return failed
+
+
+def _apply_xattrs(where: int | str, attributes: Attributes) -> list[str]:
+    set_one = functools.partial(os.setxattr, follow_symlinks=isinstance(where, int))
+    return [text for name, value in attributes.xattrs for text in _attempt(f"attribute {name}", set_one, where, name, value)]
+
+
+def _attempt(what: str, act: Callable[..., None], *arguments: object) -> list[str]:
+    """Do it; a refusal becomes text, but a full or failing disk stays an error."""
+    try:
+        act(*arguments)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        return [f"{what} not applied: {error.strerror}"]
+    return []
+
+
+def own_numbers(users: Callable[[int], str], groups: Callable[[int], str]) -> Ownership:
+    """Ownership by name: a recorded number stands for the user of the recorded name here, and for itself without one."""
+
+    def user(uid: int) -> int:
+        number = owners.user_number(users(uid)) if users(uid) else None
+        return uid if number is None else number
+
+    def group(gid: int) -> int:
+        number = owners.group_number(groups(gid)) if groups(gid) else None
+        return gid if number is None else number
+
+    return Ownership(user, group)
+
+
+def read_only_directories(path: Path) -> dict[str, int]:
+    """Modes of the directories right below *path* that we may not write to.
+
+    Moving a directory to another parent changes its `..`, for which the system asks write permission on it.
+    """
+    with os.scandir(path) as listing:
+        modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in listing if item.is_dir(follow_symlinks=False)}
+    return {name: mode for name, mode in modes.items() if not mode & stat.S_IWUSR}
+
+
+def move_contents(source: Path, target: Path, modes: Mapping[str, int]) -> None:
+    """Move everything in *source* into *target* and remove *source*; may be repeated after a crash.
+
+    Args:
+        modes: What `read_only_directories` told of the source.
+    """
+    for name in sorted(os.listdir(source)):
+        if name in modes:
+            os.chmod(source / name, modes[name] | stat.S_IWUSR)
+        files.rename(source / name, target / name)
+    for name, mode in modes.items():
+        os.chmod(target / name, mode)
+    os.rmdir(source)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that we may still write on the file system of *path*."""
+    info = os.statvfs(path)
+    return info.f_bavail * info.f_frsize
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a staging directory of ours whole, read-only directories too; no error when it is gone.
+
+    Only for directories that CRONOS made and journalled.
+    """
+    parent_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        files.step("unlink", str(path))
+        _remove_below(parent_fd, path.name)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(parent_fd)
+
+
+def _remove_below(dir_fd: int, name: str) -> None:
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        os.fchmod(fd, 0o700)
+        with os.scandir(fd) as listing:
+            entries = [(item.name, item.is_dir(follow_symlinks=False)) for item in listing]
+        for child, is_directory in entries:
+            if is_directory:
+                _remove_below(fd, child)
+            else:
+                os.unlink(child, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=dir_fd)

@@ -1,0 +1,375 @@
+"""One project and its store: the operations that every face of CRONOS calls.
+
+The engine owns the order of things (lock, recover, do, log), and nothing else: each verb does its own work in `ops/`. It never
+prints, never reads the environment, and takes the time from its clock. Floor F8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import tzinfo
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronos_git import __version__
+from cronos_git.disk.walk import WalkRules
+from cronos_git.errors import BackupNotFoundError, CronosError, RefusedError, StoreLockedError, UsageError
+from cronos_git.events import Noticed, Run
+from cronos_git.git.store import Store
+from cronos_git.model import (
+    Backup,
+    Check,
+    Entry,
+    FileDiff,
+    FoundEntry,
+    Query,
+    RestorePlan,
+    RestoreReport,
+    RestoreRequest,
+    Scope,
+    SnapshotPlan,
+    SnapshotReport,
+    SnapshotRequest,
+    StoreStats,
+    VerifyReport,
+    VerifyRequest,
+)
+from cronos_git.ops import catalog, oplog
+from cronos_git.ports import Clock
+from cronos_git.rules.identify import Resolution, resolve
+from cronos_git.rules.patterns import DEFAULT_EXCLUDES, Matcher, build_matcher
+from cronos_git.rules.record import Identity
+
+if TYPE_CHECKING:  # imported where used: a listing needs neither the walk's nor the comparison's modules
+    from cronos_git.git.view import SnapshotView
+    from cronos_git.ops.snapshot import Circumstances, Subject
+    from cronos_git.rules.schema import Settings
+
+
+class Cronos:
+    """The operations on one project.
+
+    Safe for one thread; several processes may work on one store at once, one of them writing.
+
+    Args:
+        project: Real path of the project.
+        store_path: Where its store lies, or will lie.
+        settings: The configuration in force.
+        clock: Tells the time.
+        zone: The user's time zone, for times that are given without one.
+        identity: Who makes backups.
+    """
+
+    def __init__(
+        self, *, project: Path, store_path: Path, settings: Settings, clock: Clock, zone: tzinfo, identity: Identity
+    ) -> None:
+        self.project = project
+        self.store_path = store_path
+        self.settings = settings
+        self.clock = clock
+        self.zone = zone
+        self.identity = identity
+
+    @cached_property
+    def store(self) -> Store:
+        """The project's store.
+
+        Raises:
+            StoreMissingError: The project has none yet.
+            StoreFormatError: A newer CRONOS made it.
+            RefusedError: It belongs to another user or to another project.
+        """
+        store = Store.open(self.store_path)
+        if store.project_root != str(self.project):
+            raise RefusedError(
+                f"The store {self.store_path} holds the backups of {store.project_root}, not of {self.project}.",
+                hint="Give another place with --backup-dir.",
+            )
+        return store
+
+    def _store_if_any(self) -> Store | None:
+        return self.store if self.store_path.exists() else None
+
+    # --- create and status ---
+
+    def snapshot(self, request: SnapshotRequest, run: Run | None = None) -> SnapshotReport:
+        """Take a backup; makes the store when the project has none.
+
+        Raises:
+            ProjectError, ModuleScopeError, PatternError: The request cannot be met; nothing was written.
+            StoreLockedError: Somebody else is writing.
+            DiskFullError, AccessError, HostError, InterruptedRunError: No backup was made; earlier ones are untouched.
+
+        Durability: when this returns, the backup survives a power cut.
+        """
+        from cronos_git.git import maintenance
+        from cronos_git.ops import snapshot
+
+        run = run or Run()
+        subject = self._subject(request)
+        if self._store_if_any() is None:
+            Store.create(self.store_path, project_root=str(self.project), created=self.clock.now(), tool_version=__version__)
+        with self.store.lock(wait_s=self.settings.lock_wait):
+            maintenance.clean(self.store)
+            self._recover(run)
+            backups = catalog.load(self.store)
+            report = snapshot.take(self.store, backups, subject, request, self._circumstances(), run)
+            if not report.unchanged:
+                counts = {"problems": len(report.problems), "bytes_stored": report.bytes_stored}
+                self._log("create", report.backup, counts, run)
+                self._fold(run)
+        return report
+
+    def _fold(self, run: Run) -> None:
+        from cronos_git.git import maintenance
+
+        try:
+            maintenance.fold(self.store)
+        except CronosError as error:
+            text = f"Packs were not folded: {error.message} The backup is safe; listing and restoring get slower."
+            run.emit(Noticed("warning", "store.unfolded", text))
+
+    def plan_snapshot(self, request: SnapshotRequest | None = None, run: Run | None = None) -> SnapshotPlan:
+        """What a backup would hold and how that differs from the last one; writes nothing.
+
+        Raises:
+            ProjectError, ModuleScopeError, PatternError: As for `snapshot`.
+        """
+        from cronos_git.ops import snapshot
+
+        store = self._store_if_any()
+        backups = catalog.load(store) if store else []
+        return snapshot.plan(store, backups, self._subject(request), self._circumstances(), run or Run())
+
+    def _subject(self, request: SnapshotRequest | None = None) -> Subject:
+        from cronos_git.disk.modules import resolve_scope
+        from cronos_git.ops import snapshot
+
+        request = request or SnapshotRequest()
+        settings = self.settings
+        matcher = self._matcher(request)
+        scope = resolve_scope(str(self.project), request.modules, settings.modules, matcher)
+        return snapshot.Subject(
+            root=str(self.project),
+            scope=scope,
+            rules=self._walk_rules(matcher),
+            chunk_threshold=settings.chunk_threshold,
+            described_rules={
+                "exclude": [*settings.exclude, *request.exclude],
+                "include": [*settings.include, *request.include],
+                "defaults": settings.default_excludes,
+                "respect_gitignore": settings.respect_gitignore,
+                "git_dirs": settings.git_dirs,
+                "cachedir_tags": settings.cachedir_tags,
+                "chunk_threshold": settings.chunk_threshold,
+            },
+        )
+
+    def _matcher(self, request: SnapshotRequest) -> Matcher:
+        settings = self.settings
+        return build_matcher(
+            defaults=DEFAULT_EXCLUDES if settings.default_excludes else (),
+            exclude=settings.exclude,
+            include=(*settings.include, *request.include),
+            request_exclude=request.exclude,
+        )
+
+    def _walk_rules(self, matcher: Matcher) -> WalkRules:
+        settings = self.settings
+        return WalkRules(
+            matcher=matcher,
+            ignore_files=(".gitignore", ".cronosignore") if settings.respect_gitignore else (".cronosignore",),
+            skip_git_dirs=settings.git_dirs == "skip",
+            skip_caches=settings.cachedir_tags,
+        )
+
+    def _circumstances(self) -> Circumstances:
+        from cronos_git.ops import snapshot
+
+        return snapshot.Circumstances(
+            now=self.clock.now(), identity=self.identity, tool_version=__version__, default_name=self.settings.name
+        )
+
+    # --- finding ---
+
+    def backups(self, query: Query | None = None) -> list[Backup]:
+        """The backups that meet *query*, newest first unless it says otherwise.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+
+        Cost: one small object a backup; with `contains`, the directories on the way to that path in each.
+        """
+        return catalog.select(catalog.load(self.store), query or Query(), self._holds)
+
+    def _holds(self, backup: Backup, path: str) -> bool:
+        try:
+            self.view(backup).find(path)
+        except BackupNotFoundError:
+            return False
+        return True
+
+    def resolve(self, identifier: str) -> Resolution:
+        """The backup that *identifier* means, in any of the forms that `cronos` accepts.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError, StoreMissingError: There is no such backup, or no one such.
+        """
+        return resolve(identifier, catalog.load(self.store), self.clock.now(), self.zone)
+
+    def view(self, backup: Backup) -> SnapshotView:
+        """The backup as a tree of files."""
+        from cronos_git.git.view import SnapshotView
+
+        return SnapshotView(self.store, backup.commit)
+
+    def record(self, backup: Backup) -> Mapping[str, object]:
+        """How the backup was made: rules, counts, host, state of the project's repositories."""
+        return self.view(backup).record()
+
+    def entries(self, backup: Backup, path: str = "", *, recursive: bool = False) -> list[Entry]:
+        """What the backup holds at *path*.
+
+        Raises:
+            BackupNotFoundError: It has no such path.
+        """
+        from cronos_git.ops import browse
+
+        return browse.entries(self.view(backup), path, recursive=recursive)
+
+    def read(self, backup: Backup, path: str) -> Iterator[bytes]:
+        """The content of a file, in pieces.
+
+        Raises:
+            BackupNotFoundError: The backup has no such path, or not its content.
+            UsageError: It is no file.
+        """
+        from cronos_git.ops import browse
+
+        return browse.read(self.view(backup), path)
+
+    def find(self, patterns: Sequence[str], query: Query | None = None) -> list[FoundEntry]:
+        """Paths that match shell patterns, in the backups that meet *query*, each version once."""
+        from cronos_git.ops import browse
+
+        chosen = sorted(self.backups(query), key=lambda backup: backup.sequence)
+        return browse.find(self.store, chosen, patterns)
+
+    def diff(
+        self, old: Backup, new: Backup | None = None, paths: Sequence[str] = (), *, stat: bool = False, patch: bool = False
+    ) -> Iterator[FileDiff]:
+        """What differs from one backup to another, or to the project as it is now.
+
+        Args:
+            new: None for the project now, within the scope of *old*.
+        """
+        from cronos_git.ops import compare
+
+        after = self._view_now(old) if new is None else self.view(new)
+        return compare.diff(self.view(old), after, paths, stat=stat, patch=patch)
+
+    def _view_now(self, like: Backup) -> SnapshotView:
+        """The project now, as far as the scope of *like* reaches."""
+        from dataclasses import replace
+
+        from cronos_git.ops import snapshot
+
+        described = self.record(like)["scope"]
+        paths = described["paths"] if isinstance(described, dict) else [""]
+        subject = replace(self._subject(), scope=Scope(name=like.scope, paths=tuple(paths)))
+        backups = catalog.load(self.store)
+        return snapshot.look(self.store, backups, subject, self._circumstances(), Run())[1]
+
+    def stats(self) -> StoreStats:
+        """Figures of the whole store."""
+        from cronos_git.ops import stats
+
+        return stats.collect(self.store, catalog.load(self.store))
+
+    # --- verify and restore ---
+
+    def verify(self, request: VerifyRequest | None = None, run: Run | None = None) -> VerifyReport:
+        """Check stored data; damage is in the report, not an error.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError: A backup that was asked for does not exist.
+        """
+        from cronos_git.ops import verify
+
+        request = request or VerifyRequest()
+        with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
+            backups = catalog.load(self.store)
+            chosen = {resolve(text, backups, self.clock.now(), self.zone).backup.id for text in request.backups}
+            wanted = [b for b in backups if b.id in chosen] if request.backups else backups
+            return verify.verify(self.store, wanted, catalog.damaged_tags(self.store), request, run or Run())
+
+    def plan_restore(self, request: RestoreRequest) -> RestorePlan:
+        """What a restore would write; writes nothing.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError: No such backup or path.
+            RefusedError: The target is not an absent or empty directory, or lies in the store.
+            UsageError: The strategy is unknown.
+        """
+        from cronos_git.ops import restore
+
+        if request.strategy != "new_location":
+            raise UsageError(f"Unknown restore strategy {request.strategy!r}.", hint="This version has: new_location.")
+        backup = self.resolve(request.backup).backup
+        target = Path(request.target) if request.target else self.project.parent / f"{self.project.name}-{backup.id}"
+        target = Path(target.parent.resolve(), target.name) if target.name not in ("", "..") else target.resolve()
+        if target.is_relative_to(self.store_path):
+            raise RefusedError(f"The target {target} lies in the store.", hint="Choose another directory with --to.")
+        return restore.plan(self.view(backup), backup, request.paths, str(target))
+
+    def apply_restore(self, plan: RestorePlan, run: Run | None = None, *, verify: bool = False) -> RestoreReport:
+        """Carry out a plan.
+
+        Args:
+            verify: Read every restored file back and compare it.
+
+        Raises:
+            RefusedError, DiskFullError, AccessError, HostError, DamageError, InterruptedRunError: The target is as it was.
+        """
+        from cronos_git.ops import restore
+
+        run = run or Run()
+        self._recover_if_free(run)
+        with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
+            report = restore.apply(self.store, self.view(plan.backup), plan, verify=verify, run=run)
+        self._log("restore", plan.backup, {"problems": len(report.problems), "target": plan.target}, run)
+        return report
+
+    def _recover_if_free(self, run: Run) -> None:
+        """Clean up after dead restores, unless somebody is writing; then that one does it, or the next command."""
+        try:
+            with self.store.lock():
+                self._recover(run)
+        except StoreLockedError:
+            return
+
+    def _recover(self, run: Run) -> None:
+        from cronos_git.ops import journal
+
+        if journal.abandoned(self.store):
+            from cronos_git.ops import restore
+
+            restore.recover(self.store, run)
+
+    def _log(self, verb: str, backup: Backup, facts: Mapping[str, object], run: Run) -> None:
+        """Note what was done. It is done already, so a log that cannot be written is a notice, not a failure."""
+        who = {"user": self.identity.user, "host": self.identity.host}
+        entry = {"verb": verb, "time": self.clock.now().isoformat(), "backup": backup.id, "result": "done", **who, **facts}
+        try:
+            oplog.append(self.store, entry)
+        except CronosError as error:
+            run.emit(Noticed("warning", "oplog.unwritten", f"The operation log was not written: {error.message}"))
+
+    # --- doctor ---
+
+    def checks(self) -> list[Check]:
+        """What `cronos doctor` looks at, each with its finding."""
+        from cronos_git.ops import checkup
+
+        return checkup.check(self.project, self.store_path)

@@ -1,0 +1,41 @@
+"""Keeps a store quick: removes what killed writers left, folds packs that pile up, packs refs. Floor F6.
+
+Folding is `git repack --geometric`, which keeps unreferenced objects (they may be in the trash) and reuses packed bytes. Call
+everything here under the store's exclusive lock.
+"""
+
+from __future__ import annotations
+
+from cronos_git.git.pack import remove_leftovers
+from cronos_git.git.session import GitSession
+from cronos_git.git.store import Store
+
+MOST_PACKS = 50
+"""Above this, looking an object up in every pack begins to be felt."""
+
+MOST_LOOSE_REFS = 500
+"""Above this, reading each ref's own file begins to be felt."""
+
+
+def clean(store: Store) -> list[str]:
+    """Delete temporary packs and stale `.keep` files of writers that died; the names of what was removed."""
+    return remove_leftovers(store.pack_dir)
+
+
+def fold(store: Store) -> bool:
+    """Fold packs and pack refs when there are many; whether anything was done.
+
+    Raises:
+        GitVersionError, GitCommandError: git is missing, too old or failed; nothing is lost.
+
+    Cost: one directory listing when there is little. Packing grows with what was added since the last fold (geometric).
+    """
+    many_packs = sum(1 for _ in store.pack_dir.glob("*.pack")) > MOST_PACKS
+    many_refs = sum(1 for _ in (store.path / "refs/tags/backup").iterdir()) > MOST_LOOSE_REFS
+    session = GitSession(store.path)
+    if many_packs:
+        session.run("repack", "-d", "-q", "--geometric=2", "--write-midx")
+        store.refresh()
+    if many_refs:
+        session.run("pack-refs", "--all")
+    return many_packs or many_refs

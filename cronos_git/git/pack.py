@@ -1,0 +1,278 @@
+"""Writes one Git pack and its index, durably, without Git.
+
+Objects are stored whole (no deltas): hash, deflate, append. That is several times faster than `git add` and keeps the number
+of fsyncs constant; deltas are compaction's business. The pack becomes visible in one rename with a `.keep` beside it, which
+`release` takes away once a ref protects the objects. Safe to use from several threads. Floor F6.
+
+Sources: gitformat-pack(5) for pack and index version 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cronos_git.disk import files
+from cronos_git.git import deflate
+
+_TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_FLUSH_BYTES = 4 << 20
+_OFFSET_LIMIT = 1 << 31
+
+
+class ObjectSink(Protocol):
+    """Where new objects go: a pack, or nowhere in a dry run."""
+
+    def add(self, kind: str, body: bytes) -> bytes:
+        """Take an object, give back its 20-byte id."""
+        ...
+
+    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """Take several blobs, give back their ids in the same order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackResult:
+    """What a finished pack holds.
+
+    Attributes:
+        objects: Number of objects in it.
+        size_bytes: Bytes of pack and index together.
+    """
+
+    path: Path
+    objects: int
+    size_bytes: int
+
+
+def object_id(kind: str, body: bytes) -> bytes:
+    """The 20-byte name Git gives to an object."""
+    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(body)), usedforsecurity=False)
+    digest.update(body)
+    return digest.digest()
+
+
+class HashSink:
+    """An ObjectSink that only names objects; a dry run stores nothing."""
+
+    def add(self, kind: str, body: bytes) -> bytes:
+        """The object's 20-byte id."""
+        return object_id(kind, body)
+
+    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """The blobs' ids."""
+        return [object_id("blob", body) for body in bodies]
+
+
+class PackWriter:
+    """Collects objects into a new pack of *pack_dir*.
+
+    The file is made with the first new object, so a run that adds nothing leaves nothing.
+
+    Args:
+        pack_dir: `objects/pack` of the store.
+        contains: Tells whether the store already has an object; such objects are not written again.
+    """
+
+    def __init__(self, pack_dir: Path, contains: Callable[[bytes], bool]) -> None:
+        self._pack_dir = pack_dir
+        self._contains = contains
+        self._lock = threading.Lock()
+        self._entries: dict[bytes, tuple[int, int]] = {}
+        self._buffer = bytearray()
+        self._offset = 12
+        self._fd = -1
+        self._temporary = pack_dir / f"tmp_cronos_{os.getpid()}_{id(self):x}.pack"
+        self._keep: Path | None = None
+
+    def add(self, kind: str, body: bytes) -> bytes:
+        """Store an object unless it is there already.
+
+        Returns:
+            Its 20-byte id.
+
+        Raises:
+            DiskFullError, AccessError, HostError: The pack cannot be written; call `abort`.
+        """
+        oid = object_id(kind, body)
+        if oid not in self._entries and not self._contains(oid):
+            self._append([(oid, _entry_header(_TYPES[kind], len(body)) + deflate.compress(body, deflate.LEVEL))])
+        return oid
+
+    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """Store several blobs, taking the writer's lock once; the ids in the same order."""
+        oids, fresh = [], []
+        for body in bodies:
+            oid = object_id("blob", body)
+            oids.append(oid)
+            if oid not in self._entries and not self._contains(oid):
+                fresh.append((oid, _entry_header(3, len(body)) + deflate.compress(body, deflate.LEVEL)))
+        if fresh:
+            self._append(fresh)
+        return oids
+
+    def _append(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
+        with self._lock:
+            for oid, encoded in objects:
+                if oid not in self._entries:
+                    self._entries[oid] = (self._offset, deflate.crc32(encoded))
+                    self._buffer += encoded
+                    self._offset += len(encoded)
+            if len(self._buffer) >= _FLUSH_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400)
+                files.write_all(self._fd, _pack_header(0), self._temporary)
+            files.write_all(self._fd, self._buffer, self._temporary)
+        except OSError as error:
+            raise files.host_error(error, "write the pack") from error
+        self._buffer = bytearray()
+
+    def finish(self) -> PackResult | None:
+        """Complete the pack and make it durable and visible; None when there was nothing to store.
+
+        Durability: when this returns, pack, index and their names survive a power cut, and the `.keep` file protects them
+        from repacking until `release`. If killed earlier, at most temporary files are left, which nothing reads.
+        """
+        if not self._entries:
+            return None
+        self._flush()
+        index = self._temporary.with_suffix(".idx")
+        try:
+            digest = self._seal()
+            names = sorted(self._entries)
+            stem = self._pack_dir / f"pack-{hashlib.sha1(b''.join(names), usedforsecurity=False).hexdigest()}"
+            size = self._offset + 20 + _write_index(index, names, self._entries, digest)
+            self._publish(index, stem)
+        except OSError as error:
+            raise files.host_error(error, "write the pack") from error
+        return PackResult(path=stem.with_suffix(".pack"), objects=len(names), size_bytes=size)
+
+    def _seal(self) -> bytes:
+        """Patch the object count, append the checksum, fsync; the checksum covers the header, so the file is read again."""
+        os.pwrite(self._fd, _pack_header(len(self._entries)), 0)
+        digest = hashlib.sha1(usedforsecurity=False)
+        position = 0
+        while piece := os.pread(self._fd, 1 << 20, position):
+            digest.update(piece)
+            position += len(piece)
+        files.write_all(self._fd, digest.digest(), self._temporary)
+        files.fsync_file(self._fd, self._temporary)
+        os.close(self._fd)
+        self._fd = -1
+        return digest.digest()
+
+    def _publish(self, index: Path, stem: Path) -> None:
+        keep = stem.with_suffix(".keep")
+        fd = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        os.close(fd)
+        self._keep = keep
+        files.rename(self._temporary, stem.with_suffix(".pack"))
+        files.rename(index, stem.with_suffix(".idx"))
+        files.fsync_directory(self._pack_dir)
+
+    def release(self) -> None:
+        """Let repacking touch the pack: call it once a ref protects its objects."""
+        if self._keep is not None:
+            files.unlink(self._keep)
+            self._keep = None
+
+    def abort(self) -> None:
+        """Drop everything that is not visible yet; safe to call at any time, also after `finish`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        for leftover in (self._temporary, self._temporary.with_suffix(".idx")):
+            with contextlib.suppress(OSError):
+                files.unlink(leftover)
+
+
+def leftovers(pack_dir: Path) -> list[Path]:
+    """What killed writers left: temporary files, and `.keep` files of ours. A living writer has such files too."""
+    return [
+        path
+        for path in sorted(pack_dir.iterdir())
+        if path.name.startswith("tmp_cronos_") or (path.suffix == ".keep" and path.stat().st_size == 0)
+    ]
+
+
+def remove_leftovers(pack_dir: Path) -> list[str]:
+    """Delete the leftovers; the names of what was removed.
+
+    Call it only under the store's exclusive lock, when no other writer can be alive.
+    """
+    paths = leftovers(pack_dir)
+    for path in paths:
+        files.unlink(path)
+    return [path.name for path in paths]
+
+
+def _pack_header(count: int) -> bytes:
+    return struct.pack(">4sII", b"PACK", 2, count)
+
+
+def _entry_header(kind: int, size: int) -> bytes:
+    byte = (kind << 4) | (size & 15)
+    size >>= 4
+    encoded = bytearray()
+    while size:
+        encoded.append(byte | 0x80)
+        byte = size & 0x7F
+        size >>= 7
+    encoded.append(byte)
+    return bytes(encoded)
+
+
+def _write_index(path: Path, names: list[bytes], entries: dict[bytes, tuple[int, int]], pack_digest: bytes) -> int:
+    """Write the version 2 index of sorted *names*; its size in bytes. Offsets past 2 GiB go to the 64-bit table."""
+    body = format_index(names, entries, pack_digest)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400)
+    try:
+        files.write_all(fd, body, path)
+        files.fsync_file(fd, path)
+    finally:
+        os.close(fd)
+    return len(body)
+
+
+def format_index(names: list[bytes], entries: dict[bytes, tuple[int, int]], pack_digest: bytes) -> bytes:
+    """The bytes of a version 2 pack index.
+
+    Args:
+        names: Object ids, sorted.
+        entries: Offset in the pack (bytes from its start) and CRC-32 of each object's packed bytes.
+        pack_digest: The pack's trailing checksum.
+    """
+    fanout = [0] * 256
+    for name in names:
+        fanout[name[0]] += 1
+    for byte in range(1, 256):
+        fanout[byte] += fanout[byte - 1]
+    offsets = [entries[name][0] for name in names]
+    large = [offset for offset in offsets if offset >= _OFFSET_LIMIT]
+    position = iter(range(len(large)))
+    short = [offset if offset < _OFFSET_LIMIT else _OFFSET_LIMIT | next(position) for offset in offsets]
+    count = len(names)
+    body = b"".join(
+        (
+            b"\377tOc\0\0\0\2",
+            struct.pack(">256I", *fanout),
+            b"".join(names),
+            struct.pack(f">{count}I", *(entries[name][1] for name in names)),
+            struct.pack(f">{count}I", *short),
+            struct.pack(f">{len(large)}Q", *large),
+            pack_digest,
+        )
+    )
+    return body + hashlib.sha1(body, usedforsecurity=False).digest()

@@ -1,0 +1,268 @@
+"""The store: one bare Git repository outside the project, made, opened, locked, read; and the only writer of its refs.
+
+Objects come from the store's own packs by `git.packindex`; what that cannot give (deltas of a compaction, loose objects of
+stock git) comes from pygit2, imported when first needed, which checks every hash too. New objects are written by `git.pack`.
+What lies where, and whether it
+may be opened, is `git.layout`'s; what objects mean is told by `rules.record`, `git.view` and `git.timeline`. Floor F6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from cronos_git.disk import files
+from cronos_git.disk.directories import build_directory
+from cronos_git.errors import HashMismatchError, ObjectMissingError, RefusedError, StoreFormatError
+from cronos_git.git import layout, refs
+from cronos_git.git.packindex import ObjectIndex
+from cronos_git.git.trees import EMPTY_TREE
+from cronos_git.rules.record import format_json
+
+if TYPE_CHECKING:
+    import pygit2
+
+_NAME_MAX_BYTES = 200
+_KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
+
+
+def store_path(backup_dir: Path, project_root: Path) -> Path:
+    """Where the store of a project lies: `<backup_dir>/<name>-<8 hex digits of sha256(real path)>.git`.
+
+    A name of more than 200 bytes is cut, as the file system allows 255.
+    """
+    real = os.path.realpath(project_root)
+    name = Path(real).name or "root"
+    while len(os.fsencode(name)) > _NAME_MAX_BYTES:
+        name = name[:-1]
+    return backup_dir / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}.git"
+
+
+class Store:
+    """An open store; made by `create` or `open`.
+
+    Reading may go on in several threads. Refs are written by one process at a time, which holds the exclusive lock.
+
+    Attributes:
+        path: The bare repository.
+        project_root: Real path of the project, as recorded when the store was made.
+    """
+
+    def __init__(self, path: Path, project_root: str) -> None:
+        self.path = path
+        self.project_root = project_root
+        self._locked_exclusively = False
+
+    # --- made and opened --------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path, *, project_root: str, created: datetime, tool_version: str) -> Store:
+        """Make the store, or open it when another process was faster. Starts no git.
+
+        Raises:
+            DiskFullError, AccessError, HostError: It could not be made; nothing is left behind.
+            All errors of `open`: Something else stands there.
+
+        Durability: when this returns, the store survives a power cut; if killed earlier, there is none.
+        """
+        stamp = created.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+        record = {"format": layout.FORMAT, "project_root": project_root, "created_at": stamp, "tool_version": tool_version}
+        build_directory(path, layout.skeleton(format_json(record)))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open an existing store. Cost: a few system calls; no library is loaded yet.
+
+        Raises:
+            StoreMissingError: There is no store.
+            RefusedError: It belongs to another user, or borrows objects from another repository.
+            StoreFormatError: It is no store, or one that this CRONOS does not know.
+            RecordFormatError: Its `cronos/format.json` cannot be read.
+        """
+        try:
+            return cls(path, layout.inspect(path))
+        except OSError as error:
+            raise files.host_error(error, f"open the store {path}") from error
+
+    @property
+    def pack_dir(self) -> Path:
+        """Where packs lie."""
+        return self.path / "objects" / "pack"
+
+    @property
+    def cronos_dir(self) -> Path:
+        """Where CRONOS keeps what is not Git's."""
+        return self.path / "cronos"
+
+    @contextlib.contextmanager
+    def lock(self, *, shared: bool = False, wait_s: float = 0.0) -> Iterator[None]:
+        """Hold the store's lock: exclusive to write, shared to read objects that must stay.
+
+        Args:
+            wait_s: How long to try, in seconds; 0 tries once.
+
+        Raises:
+            StoreLockedError: Another process holds it.
+        """
+        with files.locked(self.cronos_dir / "lock", shared=shared, wait_s=wait_s):
+            self._locked_exclusively = not shared
+            try:
+                yield
+            finally:
+                self._locked_exclusively = False
+
+    # --- objects ----------------------------------------------------------------------------------------------------
+
+    def read(self, oid: str) -> tuple[str, bytes]:
+        """Kind (`commit`, `tree`, `blob`, `tag`) and body of an object, its hash checked.
+
+        Raises:
+            ObjectMissingError: The store does not have it.
+            HashMismatchError: Its bytes cannot be decoded or do not hash to its id.
+
+        Cost: the whole object in memory.
+        """
+        name = bytes.fromhex(oid)
+        if name == EMPTY_TREE:
+            return "tree", b""  # Git knows it without storing it
+        return self.index.read(name) or self._read_by_libgit2(name)
+
+    def size(self, oid: str) -> int:
+        """Size of an object's body in bytes, without reading it; its hash is not checked.
+
+        Raises:
+            ObjectMissingError, HashMismatchError: As for `read`.
+        """
+        name = bytes.fromhex(oid)
+        with _libgit2_errors(name):
+            _kind, size = self._repository.odb.read_header(_oid(name))
+        return size
+
+    def contains(self, oid: str) -> bool:
+        """Whether the store has an object; that it is sound is not checked."""
+        name = bytes.fromhex(oid)
+        return self.index.contains(name) or _oid(name) in self._repository.odb
+
+    def refresh(self) -> None:
+        """See packs that were added since the store was opened."""
+        self.index.refresh()
+
+    @functools.cached_property
+    def index(self) -> ObjectIndex:
+        """The objects in the store's packs."""
+        return ObjectIndex(self.pack_dir)
+
+    @functools.cached_property
+    def _repository(self) -> pygit2.Repository:
+        _isolate_libgit2()
+        import pygit2
+        from pygit2.enums import RepositoryOpenFlag
+
+        try:
+            return pygit2.Repository(os.fspath(self.path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
+        except pygit2.GitError as error:
+            raise StoreFormatError(f"The store {self.path} cannot be opened as a Git repository: {error}.") from error
+
+    def _read_by_libgit2(self, name: bytes) -> tuple[str, bytes]:
+        with _libgit2_errors(name):
+            kind, body = self._repository.odb.read(_oid(name))
+        return _KINDS[int(kind)], body
+
+    # --- refs -------------------------------------------------------------------------------------------------------
+
+    def tag_refs(self) -> dict[str, str]:
+        """Tag object id of every backup, by backup id, in no order; damaged refs are left to `damaged_refs`.
+
+        Cost: about 10 microseconds for each ref that is not packed, 1 for each that is.
+        """
+        return refs.backup_tags(self.path)
+
+    def damaged_refs(self) -> dict[str, str]:
+        """What is wrong with refs of backups, by backup id (`packed-refs` when it is that file); empty when all is well."""
+        return refs.damaged_backup_tags(self.path)
+
+    def ref(self, name: str) -> str | None:
+        """The object id that a ref such as `refs/heads/main` holds, None when there is none.
+
+        Raises:
+            DamageError: The ref is there, but holds no object id.
+        """
+        return refs.read_ref(self.path, name)
+
+    def create_tag_ref(self, backup_id: str, oid: str) -> None:
+        """Let the backup exist: make `refs/tags/backup/<id>`. Needs the exclusive lock.
+
+        Raises:
+            RefusedError: That id is taken.
+            DiskFullError, AccessError, HostError: The backup does not exist.
+
+        Durability: when this returns, the ref survives a power cut; if killed earlier, it does not exist.
+        """
+        name = refs.BACKUP_TAGS + backup_id
+        if os.path.lexists(self.path / name) or self.ref(name) is not None:
+            raise RefusedError(f"There is a backup {backup_id} already; it is not replaced.", hint="Run the command again.")
+        self.set_ref(name, oid)
+
+    def set_ref(self, name: str, oid: str) -> None:
+        """Let a ref hold *oid*, whatever it held. Needs the exclusive lock.
+
+        Raises:
+            DiskFullError, AccessError, HostError: The ref stands as it was.
+
+        Durability: when this returns, the ref survives a power cut; if killed earlier, the old value stands.
+        """
+        if self._locked_exclusively:
+            # Every other CRONOS is shut out, so a lock file was left by a killed one. Could it be that of a stock git at work
+            # this instant, that git fails with an error, as its lock is gone, and no ref is torn: each is renamed in whole.
+            refs.break_lock(self.path, name)
+        refs.write_ref(self.path, name, oid)
+
+
+# --- libgit2 --------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _isolate_libgit2() -> None:
+    """Let no configuration but the store's own count, as in `git.session`."""
+    import pygit2
+    from pygit2.enums import ConfigLevel
+
+    for level in (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
+        pygit2.settings.search_path[level] = ""
+
+
+def _oid(name: bytes) -> pygit2.Oid:
+    import pygit2
+
+    return pygit2.Oid(raw=name)
+
+
+@contextlib.contextmanager
+def _libgit2_errors(name: bytes) -> Iterator[None]:
+    import pygit2
+
+    try:
+        yield
+    except KeyError as error:
+        _raise_missing(name, error)
+    except pygit2.GitError as error:
+        raise HashMismatchError(
+            f"Object {name.hex()} is damaged: {error}.",
+            hint="Run `cronos verify` to see which backups and paths are hit.",
+            oid=name.hex(),
+        ) from error
+
+
+def _raise_missing(name: bytes, cause: Exception) -> NoReturn:
+    raise ObjectMissingError(
+        f"Object {name.hex()} is not in the store.",
+        hint="Run `cronos verify` to see which backups and paths are hit.",
+        oid=name.hex(),
+    ) from cause

@@ -1,0 +1,402 @@
+"""Turns a directory on disk into `data/` and `meta/attributes/` trees: the way every backup and every dry run goes.
+
+    walk -> fingerprints -> read only what changed -> blobs -> trees, from the leaves up
+
+The objects go to an ObjectSink: a pack, or a hash that stores nothing. Reading runs in a few threads, since hashing and
+deflating release Python's lock; trees are made by one. What a backup is called and when it counts is `snapshot`'s. Floor F7.
+
+Cost: one walk; one open and read for each file that the stat cache does not vouch for; one tree and one attribute blob for each
+directory with a change below it. Memory: one tuple an entry, and the contents of a few batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from cronos_git.disk import contents, owners, walk
+from cronos_git.disk.contents import Reading
+from cronos_git.disk.fingerprints import KnownDirectory, KnownFile, StatCache, pack_files
+from cronos_git.disk.walk import Directory, Found, Scan, WalkRules
+from cronos_git.disk.workers import run_batches
+from cronos_git.events import Advanced, Finished, Run, Started
+from cronos_git.git.chunks import add_chunks
+from cronos_git.git.pack import ObjectSink
+from cronos_git.git.trees import MODE_DIRECTORY, MODE_EXECUTABLE, MODE_FILE, MODE_SYMLINK, TreeEntry, format_tree
+from cronos_git.model import Problem
+from cronos_git.rules.attributes import format_record, format_xattrs, join_extras, join_lines, owner_lines
+from cronos_git.rules.names import ATTRIBUTES_NAME, encode_name, is_inspected, passes_fsck
+
+_BATCH_FILES = 128
+_BATCH_BYTES = 8 << 20
+
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFDIR: "directory",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block",
+    stat.S_IFCHR: "char",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureOptions:
+    """How to capture.
+
+    Attributes:
+        scope: Paths to take, `("",)` for everything.
+        chunk_threshold: Files of this many bytes or more are stored in chunks.
+        trusted_before_ns: Files changed at or after this moment (ns since the epoch) are read again next time.
+        remember_sources: Keep which file gave which blob, so that a comparison can read it from the project.
+    """
+
+    rules: WalkRules
+    scope: tuple[str, ...]
+    chunk_threshold: int
+    trusted_before_ns: int
+    remember_sources: bool = False
+
+
+@dataclass(slots=True)
+class Captured:
+    """What came of it.
+
+    Attributes:
+        data: 20-byte id of the tree for `data/`.
+        attributes: The same for `meta/attributes/`.
+        cache: What the next run may trust, by directory.
+        sources: Paths by blob id, when asked for.
+    """
+
+    scan: Scan
+    data: bytes = b""
+    attributes: bytes = b""
+    files: int = 0
+    size_bytes: int = 0
+    directories: int = 0
+    files_read: int = 0
+    bytes_read: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    cache: dict[str, KnownDirectory] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """An entry that is to be stored; *flag* is `changed`, `unreadable` or empty."""
+
+    entry: Found
+    known: KnownFile
+    flag: str = ""
+
+
+_Batch = list[tuple[Directory, list[Found]]]
+_Outcomes = dict[str, _Outcome]
+
+
+def capture(root: str, options: CaptureOptions, cache: StatCache, sink: ObjectSink, run: Run) -> Captured:
+    """Capture the project at *root*.
+
+    Raises:
+        ProjectError: The root cannot be read.
+        DiskFullError, AccessError, HostError: The sink cannot store.
+        InterruptedRunError: The run was cancelled.
+    """
+    root_fd = walk.open_project(root)
+    try:
+        run.emit(Started("scan"))
+        scanned = walk.scan(root_fd, options.rules, walk.branches(options.scope), run)
+        run.emit(Finished("scan"))
+        capturer = _Capturer(root_fd, options, cache, sink, run, Captured(scanned, problems=list(scanned.problems)))
+        capturer.read_changed()
+        result = capturer.result
+        result.data, result.attributes = capturer.assemble(scanned.top)
+        return result
+    finally:
+        os.close(root_fd)
+
+
+class _Capturer:
+    def __init__(
+        self, root_fd: int, options: CaptureOptions, cache: StatCache, sink: ObjectSink, run: Run, result: Captured
+    ) -> None:
+        self.root_fd = root_fd
+        self.options = options
+        self.cache = cache.directories
+        self.sink = sink
+        self.run = run
+        self.result = result
+        self.outcomes: dict[str, _Outcomes] = {}
+
+    # --- reading ---
+
+    def read_changed(self) -> None:
+        """Read and store every file that the cache does not vouch for."""
+        changed = [(node, fresh) for node in _preorder(self.result.scan.top) if (fresh := self._unknown(node))]
+        total_bytes = sum(entry.size for _, entries in changed for entry in entries)
+        self.run.emit(Started("store", sum(len(entries) for _, entries in changed), total_bytes))
+        batches = _batches(changed, self.options.chunk_threshold)
+        run_batches(batches, self._read_batch, self._take, self.run)
+        self.run.emit(Finished("store"))
+
+    def _unknown(self, node: Directory) -> list[Found]:
+        """Entries to read; those that are known go to the outcomes at once."""
+        known = self.cache.get(node.path)
+        if known is not None and _is_same(known, node):
+            return []
+        files = known.known_files() if known is not None else {}
+        outcomes = self.outcomes[node.path] = {}
+        fresh = []
+        for entry in node.entries:
+            file = files.get(entry.name)
+            if file is not None and file.matches(entry):
+                outcomes[entry.name] = _Outcome(entry, file)
+            else:
+                fresh.append(entry)
+        return fresh
+
+    def _take(self, results: Iterable[tuple[str, Reading, _Outcome | None]]) -> None:
+        """Account for what a batch gave; runs on the main thread only."""
+        result = self.result
+        path = ""
+        for directory, reading, outcome in results:
+            path = f"{directory}/{reading.entry.name}" if directory else reading.entry.name
+            if stat.S_ISREG(reading.entry.mode) and reading.status in ("whole", "changed"):
+                result.files_read += 1
+                result.bytes_read += reading.entry.size
+            if reading.status != "whole":
+                result.problems.append(Problem(path=path, code=reading.status, text=reading.why))
+            if outcome is not None:
+                self.outcomes[directory][reading.entry.name] = outcome
+                if self.options.remember_sources:
+                    result.sources[outcome.known.oid.hex()] = path
+        self.run.emit(Advanced(result.files_read, result.bytes_read, path))
+
+    def _read_batch(self, batch: _Batch) -> list[tuple[str, Reading, _Outcome | None]]:
+        results = []
+        for node, entries in batch:
+            self.run.checkpoint()
+            results += [(node.path, reading, outcome) for reading, outcome in self._read_entries(node, entries)]
+        return results
+
+    def _read_entries(self, node: Directory, entries: list[Found]) -> list[tuple[Reading, _Outcome | None]]:
+        try:
+            fd = walk.open_beneath(self.root_fd, node.path)
+        except OSError as error:
+            why = f"its directory can no longer be opened: {error.strerror}"
+            return [(Reading(entry, "vanished", why=why), None) for entry in entries]
+        try:
+            large = [entry for entry in entries if self._is_large(entry)]
+            whole = [self._read_one(fd, entry) for entry in entries if not self._is_large(entry)]
+            oids = self.sink.add_blobs([reading.body for reading in whole if _has_content(reading)])
+            following = iter(oids)
+            done = [(r, _outcome(r, next(following) if _has_content(r) else b"")) for r in whole]
+            return done + [self._read_large(fd, entry) for entry in large]
+        finally:
+            os.close(fd)
+
+    def _is_large(self, entry: Found) -> bool:
+        return entry.size >= self.options.chunk_threshold and stat.S_ISREG(entry.mode)
+
+    def _read_one(self, fd: int, entry: Found) -> Reading:
+        if stat.S_ISREG(entry.mode):
+            return contents.read_file(fd, entry)
+        if stat.S_ISLNK(entry.mode):
+            return contents.read_link(fd, entry)
+        return Reading(entry, xattrs=contents.xattrs_beneath(fd, entry.name))
+
+    def _read_large(self, fd: int, entry: Found) -> tuple[Reading, _Outcome | None]:
+        tree = b""
+
+        def take(pieces: Iterator[bytes]) -> None:
+            nonlocal tree
+            tree = add_chunks(self.sink, pieces)
+
+        reading = contents.read_large_file(fd, entry, take)
+        return reading, _outcome(reading, tree, chunked=True)
+
+    # --- trees ---
+
+    def assemble(self, node: Directory) -> tuple[bytes, bytes]:
+        """Store the trees of *node* and of everything below it; their ids in `data/` and in `meta/attributes/`."""
+        children = [(_stored_directory(child.path), *self.assemble(child)) for child in node.children]
+        below = hashlib.blake2b(b"".join(part for child in children for part in child), digest_size=16).digest()
+        self.result.directories += 1
+        known = self.cache.get(node.path)
+        if known is not None and _is_same(known, node):
+            self._count(node.entries)
+            if known.below == below:
+                self.result.cache[node.path] = known
+                return known.data, known.attributes
+            outcomes = {e.name: _Outcome(e, f) for e in node.entries if (f := known.known_files().get(e.name))}
+        else:
+            outcomes = self.outcomes.get(node.path, {})
+            self._count([outcome.entry for outcome in outcomes.values()])
+        ordered = [outcomes[entry.name] for entry in node.entries if entry.name in outcomes]
+        data, attributes = self._store_directory(node, ordered, children)
+        if node.complete:
+            self._remember(node, ordered, KnownDirectory(node.fingerprint, below, data, attributes, b""))
+        return data, attributes
+
+    def _count(self, entries: Iterable[Found]) -> None:
+        for entry in entries:
+            self.result.files += 1
+            if stat.S_ISREG(entry.mode):
+                self.result.size_bytes += entry.size
+
+    def _store_directory(
+        self, node: Directory, outcomes: list[_Outcome], children: list[tuple[bytes, bytes, bytes]]
+    ) -> tuple[bytes, bytes]:
+        data = [TreeEntry(MODE_DIRECTORY, stored, tree) for stored, tree, _ in children]
+        for outcome in outcomes:
+            known = outcome.known
+            if known.tree_mode and known.oid:
+                data.append(TreeEntry(known.tree_mode, known.stored or os.fsencode(outcome.entry.name), known.oid))
+        record = self.sink.add("blob", self._attributes(node, outcomes))
+        meta = [TreeEntry(MODE_DIRECTORY, stored, tree) for stored, _, tree in children]
+        meta.append(TreeEntry(MODE_FILE, ATTRIBUTES_NAME, record))
+        return self.sink.add("tree", format_tree(data)), self.sink.add("tree", format_tree(meta))
+
+    def _attributes(self, node: Directory, outcomes: list[_Outcome]) -> bytes:
+        """The attribute blob of one directory."""
+        info = node.info
+        own_extras = join_extras("", None, format_xattrs(self._directory_xattrs(node)), *["unreadable"] * node.unreadable)
+        mode = stat.S_IMODE(info.mode)
+        lines = [format_record("directory", mode, 0, info.mtime_ns, info.uid, info.gid, own_extras, ".")]
+        ordered = sorted(outcomes, key=lambda outcome: os.fsencode(outcome.entry.name))
+        lines += [_line(outcome, self.result.scan.device) for outcome in ordered]
+        entries = [info, *(outcome.entry for outcome in outcomes)]
+        users = {uid: name for uid in {e.uid for e in entries} if (name := owners.user_name(uid))}
+        groups = {gid: name for gid in {e.gid for e in entries} if (name := owners.group_name(gid))}
+        return join_lines(owner_lines(users, groups), lines)
+
+    def _directory_xattrs(self, node: Directory) -> contents.Xattrs:
+        try:
+            fd = walk.open_beneath(self.root_fd, node.path)
+        except OSError:
+            return ()  # unreadable or gone: already reported by the walk or the reading
+        try:
+            return contents.read_xattrs(fd)
+        finally:
+            os.close(fd)
+
+    def _remember(self, node: Directory, outcomes: list[_Outcome], known: KnownDirectory) -> None:
+        limit = self.options.trusted_before_ns
+        trusted = {o.entry.name: o.known for o in outcomes if not o.flag and o.entry.ctime_ns < limit}
+        whole = len(trusted) == len(node.entries)
+        self.result.cache[node.path] = known._replace(fingerprint=node.fingerprint if whole else b"", files=pack_files(trusted))
+
+
+def _is_same(known: KnownDirectory, node: Directory) -> bool:
+    return node.complete and bool(node.fingerprint) and known.fingerprint == node.fingerprint
+
+
+def _preorder(top: Directory) -> Iterator[Directory]:
+    pending = [top]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(reversed(node.children))
+
+
+def _batches(changed: list[tuple[Directory, list[Found]]], large_bytes: int) -> Iterator[_Batch]:
+    """Cut the work into pieces of about equal cost; a large file is a piece of its own."""
+    batch: _Batch = []
+    files = size = 0
+    for node, entries in changed:
+        for start in range(0, len(entries), _BATCH_FILES):
+            part = entries[start : start + _BATCH_FILES]
+            for group in _split_by_bytes(part, large_bytes):
+                batch.append((node, group))
+                files += len(group)
+                size += sum(entry.size for entry in group)
+                if files >= _BATCH_FILES or size >= _BATCH_BYTES:
+                    yield batch
+                    batch, files, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _split_by_bytes(entries: list[Found], large_bytes: int) -> Iterator[list[Found]]:
+    group: list[Found] = []
+    size = 0
+    for entry in entries:
+        if entry.size >= large_bytes:
+            yield [entry]
+            continue
+        group.append(entry)
+        size += entry.size
+        if size >= _BATCH_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _has_content(reading: Reading) -> bool:
+    """Whether it gives a blob; FIFOs, sockets and devices do not."""
+    mode = reading.entry.mode
+    return reading.status in ("whole", "changed") and (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
+
+
+def _outcome(reading: Reading, oid: bytes, *, chunked: bool = False) -> _Outcome | None:
+    """How the entry will stand in the trees; None when it vanished."""
+    if reading.status == "vanished":
+        return None
+    entry = reading.entry
+    tree_mode = _tree_mode(entry.mode, chunked) if _has_content(reading) else 0
+    known = KnownFile(
+        entry.mode,
+        entry.inode,
+        entry.size,
+        entry.mtime_ns,
+        entry.ctime_ns,
+        entry.device,
+        tree_mode,
+        _stored_name(reading, chunked) if tree_mode else b"",
+        oid if tree_mode else b"",
+        format_xattrs(reading.xattrs),
+    )
+    return _Outcome(entry, known, "" if reading.status == "whole" else reading.status)
+
+
+def _tree_mode(mode: int, chunked: bool) -> int:
+    if chunked:
+        return MODE_DIRECTORY
+    if stat.S_ISLNK(mode):
+        return MODE_SYMLINK
+    return MODE_EXECUTABLE if mode & stat.S_IXUSR else MODE_FILE
+
+
+def _stored_name(reading: Reading, chunked: bool) -> bytes:
+    """The stored name, empty when it is the plain one."""
+    raw = os.fsencode(reading.entry.name)
+    plain = stat.S_ISREG(reading.entry.mode) and not chunked
+    forced = is_inspected(raw) and not (plain and passes_fsck(raw, reading.body))
+    stored = encode_name(raw, chunked=chunked, forced=forced)
+    return b"" if stored == raw else stored
+
+
+def _stored_directory(path: str) -> bytes:
+    raw = os.fsencode(path.rpartition("/")[2])
+    return encode_name(raw, forced=is_inspected(raw))
+
+
+def _line(outcome: _Outcome, root_device: int) -> str:
+    entry = outcome.entry
+    kind = _KINDS[stat.S_IFMT(entry.mode)]
+    size = entry.size if kind in ("file", "symlink") else 0
+    group = ""
+    if entry.links > 1:
+        group = f"{entry.inode:x}" if entry.device == root_device else f"{entry.device:x}-{entry.inode:x}"
+    device = (os.major(entry.special), os.minor(entry.special)) if kind in ("block", "char") else None
+    extras = "-"
+    if group or device or outcome.known.xattrs or outcome.flag:
+        extras = join_extras(group, device, outcome.known.xattrs, *([outcome.flag] if outcome.flag else []))
+    mode = stat.S_IMODE(entry.mode)
+    return format_record(kind, mode, size, entry.mtime_ns, entry.uid, entry.gid, extras, entry.name)

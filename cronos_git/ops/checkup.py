@@ -1,0 +1,87 @@
+"""What `cronos doctor` looks at: git, libraries, the project, the store and what may lie about in it. Only looks. Floor F7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cronos_git.disk import files, stage
+from cronos_git.errors import CronosError
+from cronos_git.git import deflate
+from cronos_git.git.pack import leftovers
+from cronos_git.git.session import git_version, require_git
+from cronos_git.git.store import Store
+from cronos_git.model import Check
+from cronos_git.ops import catalog, journal
+
+_LITTLE_BYTES = 1 << 30
+
+
+def check(project: Path, store_path: Path) -> list[Check]:
+    """All findings; the ones about the store's inside only when there is a store that opens."""
+    found = [
+        _probe("git", _git),
+        Check(name="deflate", ok=True, text=f"compression by {deflate.NAME}"),
+        _probe("project", lambda: _project(project)),
+        _probe("space", lambda: _space(store_path)),
+    ]
+    if not store_path.exists():
+        return [*found, Check(name="store", ok=True, text=f"none yet; the first `cronos create` makes {store_path}")]
+    try:
+        store = Store.open(store_path)
+    except CronosError as error:
+        return [*found, Check(name="store", ok=False, text=error.message, hint=error.hint)]
+    found.append(Check(name="store", ok=True, text=str(store_path)))
+    inside = {"lock": _lock, "backups": _backups, "leftovers": _leftovers, "journals": _journals}
+    return found + [_probe(name, lambda look=look: look(store)) for name, look in inside.items()]  # type: ignore[misc]
+
+
+def _probe(name: str, look: Callable[[], str]) -> Check:
+    """A finding in words, or the error's."""
+    try:
+        return Check(name=name, ok=True, text=look())
+    except CronosError as error:
+        return Check(name=name, ok=False, text=error.message, hint=error.hint)
+
+
+def _git() -> str:
+    require_git()
+    return "version " + ".".join(map(str, git_version()))
+
+
+def _project(project: Path) -> str:
+    try:
+        with_entries = any(True for _ in project.iterdir())
+    except OSError as error:
+        raise files.host_error(error, f"read the project {project}") from error
+    return f"{project}{'' if with_entries else ' (empty)'}"
+
+
+def _space(store_path: Path) -> str:
+    place = next(path for path in (store_path, *store_path.parents) if path.exists())
+    free = stage.free_bytes(place)
+    if free < _LITTLE_BYTES:
+        raise CronosError(f"only {free >> 20} MiB free at {place}", hint="Free space, or move the store with --backup-dir.")
+    return f"{free >> 30} GiB free at {place}"
+
+
+def _lock(store: Store) -> str:
+    with store.lock():
+        return "free"
+
+
+def _backups(store: Store) -> str:
+    damaged = catalog.damaged_tags(store)
+    if damaged:
+        raise CronosError(f"{len(damaged)} tags are damaged: {damaged[0].text}", hint="Run `cronos verify`.")
+    return f"{len(catalog.load(store))}"
+
+
+def _leftovers(store: Store) -> str:
+    names = leftovers(store.pack_dir)
+    return f"{len(names)} files of an interrupted run, removed by the next `cronos create`" if names else "none"
+
+
+def _journals(store: Store) -> str:
+    abandoned = journal.abandoned(store)
+    return f"{len(abandoned)} interrupted restores, cleaned up by the next create or restore" if abandoned else "none"

@@ -1,0 +1,404 @@
+"""Brings a backup, or some paths of it, back into a new place.
+
+    plan -> journal -> stage -> attributes of directories, children first -> (verify) -> move into place -> journal closed
+
+Everything is written into a hidden staging directory first: beside a target that does not exist, inside one that does (somebody
+may stand in it). It becomes visible by one rename, or by one rename for each top-level name. Killed before, the target is as
+it was and the next command removes the staging directory; killed while moving, the next command finishes the move. Floor F7.
+
+Durability: contents are in the kernel's hands when this returns, not yet on the disk, as with `cp`; nothing that existed is at
+risk, and the backup stays. Cost: one object and one file creation for each file. Memory: a few batches.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cronos_git.disk import contents, files, stage
+from cronos_git.disk.stage import Ownership, opened
+from cronos_git.disk.workers import run_batches
+from cronos_git.errors import CronosError, DamageError, DiskFullError, RefusedError
+from cronos_git.events import Advanced, Finished, Noticed, Run, Started
+from cronos_git.git.pack import object_id
+from cronos_git.git.store import Store
+from cronos_git.git.view import SnapshotView
+from cronos_git.model import Attributes, Backup, Entry, Problem, RestorePlan, RestoreReport
+from cronos_git.ops import journal
+from cronos_git.rules.attributes import format_line, parse_line
+
+STAGING_PREFIX = ".cronos-restore-"
+
+_BATCH_FILES = 256
+_BATCH_BYTES = 8 << 20
+
+
+def plan(view: SnapshotView, backup: Backup, paths: Sequence[str], target: str) -> RestorePlan:
+    """What a restore into *target* would write; reads only.
+
+    Raises:
+        BackupNotFoundError: The backup has no such path.
+        RefusedError: The target is not an absent or empty directory.
+
+    Cost: for a whole backup one look at its record, else one walk below the paths.
+    """
+    _refuse_occupied(Path(target))
+    if paths:
+        entries = [entry for path in paths for entry in view.walk(path)]
+        directories = sum(entry.attributes.kind == "directory" for entry in entries)
+        sizes = [entry.attributes.size_bytes for entry in entries if entry.attributes.kind == "file"]
+        count, size = len(entries) - directories, sum(sizes)
+    else:
+        count, size = backup.files, backup.size_bytes
+        directories = int(view.record()["counts"]["directories"])
+    return RestorePlan(
+        backup=backup,
+        strategy="new_location",
+        target=target,
+        paths=tuple(paths),
+        files=count,
+        directories=directories,
+        size_bytes=size,
+    )
+
+
+def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, run: Run) -> RestoreReport:
+    """Do what the plan says.
+
+    Args:
+        store: Locked at least shared by the caller.
+        verify: Read every restored file back and compare.
+
+    Raises:
+        RefusedError: The target has been filled meanwhile, or its file system takes two names of the backup for one.
+        DiskFullError, AccessError, HostError: The target is as it was.
+        DamageError: An object is damaged; the target is as it was.
+        InterruptedRunError: The target is as it was.
+    """
+    started = time.monotonic()
+    target = Path(plan.target)
+    _refuse_occupied(target)
+    staging = _staging_path(target)
+    _refuse_small_disk(staging.parent, plan)
+    intent = {"verb": "restore", "phase": "staging", "staging": str(staging), "target": plan.target}
+    with journal.open_journal(store, intent) as log:
+        try:
+            writer = _Writer(view, staging, run)
+            os.mkdir(staging, 0o700)
+            own = writer.write(plan)
+            verified = _verify(view, plan, staging, run) if verify else 0
+            moving = {**intent, "phase": "moving", "own": format_line(own), "modes": stage.read_only_directories(staging)}
+            log.update(moving)
+        except BaseException as error:
+            stage.remove_tree(staging)
+            log.close()
+            if isinstance(error, OSError):
+                raise _translated(error, plan.target) from error
+            raise
+        _move_into_place(moving, writer.ownership)
+        log.close()
+    return RestoreReport(
+        plan=plan,
+        files=writer.done_files,
+        size_bytes=writer.done_bytes,
+        problems=tuple(writer.problems),
+        verified=verified,
+        duration_s=time.monotonic() - started,
+    )
+
+
+def recover(store: Store, run: Run) -> None:
+    """Undo or finish restores whose process died; those of living processes are left alone.
+
+    Args:
+        store: Locked exclusively by the caller.
+    """
+    for path, record in journal.abandoned(store):
+        if record.get("verb") == "restore":
+            _recover_one(record)
+            journal.discard(path)
+            run.emit(Noticed("info", "restore.recovered", f"Cleaned up after an interrupted restore into {record['target']}."))
+
+
+def _recover_one(record: Mapping[str, Any]) -> None:
+    staging = Path(record["staging"])
+    if not staging.name.startswith(STAGING_PREFIX) or not os.path.lexists(staging):
+        return
+    if record["phase"] == "moving":
+        _move_into_place(record, Ownership(lambda uid: uid, lambda gid: gid))
+    else:
+        stage.remove_tree(staging)
+
+
+# --- where it goes ---
+
+
+def _refuse_occupied(target: Path) -> None:
+    try:
+        with os.scandir(target) as listing:
+            occupied = any(True for _ in listing)
+    except FileNotFoundError:
+        if target.is_symlink():
+            occupied = True
+        else:
+            return
+    except NotADirectoryError:
+        occupied = True
+    except OSError as error:
+        raise files.host_error(error, f"look into {target}") from error
+    if occupied:
+        raise RefusedError(
+            f"The target {target} must not exist or be empty. Nothing was written.",
+            hint="Choose another directory with --to.",
+            target=str(target),
+        )
+
+
+def _staging_path(target: Path) -> Path:
+    """Inside an existing directory, else beside the target; the missing directories above it are made."""
+    name = f"{STAGING_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+    if target.is_dir():
+        return target / name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.host_error(error, f"make {target.parent}") from error
+    return target.parent / name
+
+
+def _refuse_small_disk(where: Path, plan: RestorePlan) -> None:
+    free = stage.free_bytes(where)
+    if free < plan.size_bytes:
+        raise DiskFullError(
+            f"{plan.size_bytes:,} bytes are to be restored, but only {free:,} are free at {where}. Nothing was written.",
+            hint="Free space there, restore only some paths, or choose another place with --to.",
+        )
+
+
+def _move_into_place(moving: Mapping[str, Any], ownership: Ownership) -> None:
+    """The last step, from the journal's record alone; may be repeated after a crash."""
+    staging, target = Path(moving["staging"]), Path(moving["target"])
+    if staging.parent != target:
+        files.rename(staging, target)
+        files.fsync_directory(target.parent)
+        return
+    stage.move_contents(staging, target, moving["modes"])
+    fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        stage.apply_attributes(fd, parse_line(moving["own"]), ownership)
+    finally:
+        os.close(fd)
+    files.fsync_directory(target)
+
+
+def _translated(error: OSError, target: str) -> CronosError:
+    if error.errno == errno.EEXIST:
+        return RefusedError(
+            f"The file system at {target} takes two names of the backup for one ({os.fsdecode(error.filename or '')}). "
+            "Nothing was restored.",
+            hint="Restore to a file system that distinguishes upper and lower case.",
+        )
+    return files.host_error(error, f"restore into {target}")
+
+
+# --- writing ---
+
+
+@dataclass(slots=True)
+class _Written:
+    """What a batch did."""
+
+    files: int = 0
+    bytes: int = 0
+    path: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+
+_Batch = list[Entry]
+
+
+class _Writer:
+    """Fills the staging directory."""
+
+    def __init__(self, view: SnapshotView, staging: Path, run: Run) -> None:
+        self.view = view
+        self.staging = staging
+        self.run = run
+        self.ownership = stage.own_numbers(lambda uid: view.users.get(uid, ""), lambda gid: view.groups.get(gid, ""))
+        self.root_fd = -1
+        self.done_files = 0
+        self.done_bytes = 0
+        self.problems: list[Problem] = []
+        self.directories: list[Entry] = []
+        self.links: list[tuple[Entry, Entry]] = []
+
+    def write(self, plan: RestorePlan) -> Attributes:
+        """Write everything; the attributes of the top directory, which are applied last of all."""
+        self.run.emit(Started("restore", plan.files, plan.size_bytes))
+        self.root_fd = os.open(self.staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            run_batches(self._batches(plan.paths), self._write_batch, self._take, self.run)
+            self._link()
+            for directory in reversed(self.directories):
+                with opened(self.root_fd, directory.path) as fd:
+                    self._note(directory, stage.apply_attributes(fd, directory.attributes, self.ownership))
+        finally:
+            os.close(self.root_fd)
+        self.run.emit(Finished("restore"))
+        return self.directories[0].attributes
+
+    def _batches(self, paths: Sequence[str]) -> Iterator[_Batch]:
+        """Make directories as they come and cut the files into batches; runs on the main thread."""
+        first_of_group: dict[tuple[str, str], Entry] = {}
+        batch: _Batch = []
+        size = 0
+        for entry in self._entries(paths):
+            if entry.attributes.kind == "directory":
+                self._make_directory(entry)
+                continue
+            group = entry.attributes.link_group
+            first = first_of_group.setdefault((group, entry.oid), entry) if group else entry
+            if first is not entry:
+                self.links.append((first, entry))
+                continue
+            batch.append(entry)
+            size += entry.attributes.size_bytes
+            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        yield batch
+
+    def _entries(self, paths: Sequence[str]) -> Iterator[Entry]:
+        """What to restore: a directory before what it holds, with the directories that lead to the paths."""
+        if not paths:
+            yield from self.view.walk()
+            return
+        seen: set[str] = set()
+        for path in sorted(paths, key=os.fsencode):
+            for above in _parents(path):
+                if above not in seen:
+                    seen.add(above)
+                    yield self.view.entry(above)
+            for entry in self.view.walk(path):
+                if entry.path not in seen:
+                    seen.add(entry.path)
+                    yield entry
+
+    def _make_directory(self, entry: Entry) -> None:
+        self.directories.append(entry)
+        if entry.path:
+            parent, _, name = entry.path.rpartition("/")
+            with opened(self.root_fd, parent) as fd:
+                stage.make_directory(fd, name)
+        if entry.attributes.unreadable:
+            text = "its contents could not be read when the backup was made"
+            self.problems.append(Problem(path=entry.path, code="not_restored", text=text))
+
+    def _write_batch(self, batch: _Batch) -> _Written:
+        written = _Written()
+        for parent, entries in _by_directory(batch):
+            with opened(self.root_fd, parent) as fd:
+                for entry in entries:
+                    failed = self._write_entry(fd, entry)
+                    written.problems += [Problem(path=entry.path, code="attribute", text=text) for text in failed]
+                    written.files += 1
+                    written.bytes += entry.attributes.size_bytes
+                    written.path = entry.path
+        return written
+
+    def _write_entry(self, fd: int, entry: Entry) -> list[str]:
+        attributes = entry.attributes
+        if attributes.unreadable or attributes.kind in ("socket", "block", "char"):
+            self.problems.append(Problem(path=entry.path, code="not_restored", text=_why_absent(attributes)))
+            return []
+        if attributes.kind == "fifo":
+            return stage.make_fifo(fd, attributes, self.ownership)
+        if attributes.kind == "symlink":
+            return stage.make_link(fd, attributes, b"".join(self.view.read(entry)), self.ownership)
+        return stage.write_file(fd, attributes, self.view.read(entry), self.ownership)
+
+    def _take(self, written: _Written) -> None:
+        self.done_files += written.files
+        self.done_bytes += written.bytes
+        self.problems += written.problems
+        self.run.emit(Advanced(self.done_files, self.done_bytes, written.path))
+
+    def _link(self) -> None:
+        for first, entry in self.links:
+            source_parent, _, source = first.path.rpartition("/")
+            parent, _, name = entry.path.rpartition("/")
+            with opened(self.root_fd, source_parent) as source_fd, opened(self.root_fd, parent) as fd:
+                stage.make_hard_link(source_fd, source, fd, name)
+            self.done_files += 1
+            self.done_bytes += entry.attributes.size_bytes
+
+    def _note(self, entry: Entry, failed: Iterable[str]) -> None:
+        self.problems += [Problem(path=entry.path, code="attribute", text=text) for text in failed]
+
+
+def _parents(path: str) -> Iterator[str]:
+    """The directories above *path*, the top first."""
+    if path:
+        yield ""
+    parts = path.split("/")[:-1]
+    for depth in range(1, len(parts) + 1):
+        yield "/".join(parts[:depth])
+
+
+def _by_directory(batch: _Batch) -> Iterator[tuple[str, list[Entry]]]:
+    group: list[Entry] = []
+    at = ""
+    for entry in batch:
+        parent = entry.path.rpartition("/")[0]
+        if group and parent != at:
+            yield at, group
+            group = []
+        at = parent
+        group.append(entry)
+    if group:
+        yield at, group
+
+
+def _why_absent(attributes: Attributes) -> str:
+    if attributes.unreadable:
+        return "could not be read when the backup was made"
+    return f"a {attributes.kind} device" if attributes.kind in ("block", "char") else "a socket; its program makes it anew"
+
+
+# --- checking ---
+
+
+def _verify(view: SnapshotView, plan: RestorePlan, staging: Path, run: Run) -> int:
+    """Read every restored file back and compare it with the backup; how many there were.
+
+    Raises:
+        DamageError: A file reads back otherwise than it was written.
+    """
+    run.emit(Started("verify", plan.files, plan.size_bytes))
+    count = size = 0
+    for top in plan.paths or ("",):
+        for entry in view.walk(top):
+            run.checkpoint()
+            if entry.attributes.kind not in ("file", "symlink") or not entry.oid:
+                continue
+            if not _reads_back(view, staging, entry):
+                raise DamageError(
+                    f"{entry.path} reads back otherwise than it was written. Nothing was restored.",
+                    hint="Check the disk at the target; restore to another one.",
+                )
+            count += 1
+            size += entry.attributes.size_bytes
+            run.emit(Advanced(count, size, entry.path))
+    run.emit(Finished("verify"))
+    return count
+
+
+def _reads_back(view: SnapshotView, staging: Path, entry: Entry) -> bool:
+    if not entry.chunked:
+        return object_id("blob", contents.read_now(str(staging), entry.path)).hex() == entry.oid
+    return contents.equals(str(staging), entry.path, view.read(entry))

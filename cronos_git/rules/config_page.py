@@ -1,0 +1,138 @@
+"""The configuration in writing: values as TOML, a sample file, and the reference page, all made from `schema.KEYS`.
+
+`docs/reference/configuration.md` is `configuration_reference()`; a test holds them equal. Floor F4: pure.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from cronos_git.rules.patterns import DEFAULT_EXCLUDES
+from cronos_git.rules.schema import KEYS, Key, format_size
+
+_WIDTH = 110
+
+
+def format_value(key: str, value: object) -> str:
+    """*value* of *key* as TOML (on one line; a table in its inline form)."""
+    return _quoted(format_size(cast(int, value))) if KEYS[key].kind == "size" else _toml(value)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_quoted(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's, but for DEL, which only TOML wants escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def sample_toml() -> str:
+    """A `config.toml` with every key explained and set to its default, all commented out."""
+    lines = ["# Configuration of CRONOS. Take the # away from a line to set its key.", ""]
+    tables = [key for key in KEYS.values() if key.kind == "modules"]
+    for key in [*(key for key in KEYS.values() if key not in tables), *tables]:
+        lines += [*_comment(f"{key.doc} Allowed: {key.allowed}."), *_sample(key), ""]
+    return "\n".join(lines)
+
+
+def _comment(text: str) -> list[str]:
+    return [f"## {line}" for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
+
+
+def _sample(key: Key) -> list[str]:
+    # A table swallows the keys that follow it, so it is sampled in the long form and comes last.
+    if key.kind == "modules":
+        return [f"#[{key.name}]", '## docs = "docs"', '## core = ["src/core", "src/common"]']
+    return [f"#{key.name} = {format_value(key.name, key.default)}"]
+
+
+def configuration_reference() -> str:
+    """The reference page, in Markdown."""
+    rows = "\n".join(_row(key) for key in KEYS.values())
+    excludes = " ".join(f"`{pattern}`" for pattern in DEFAULT_EXCLUDES)
+    return (
+        f"{_INTRODUCTION}\n| key | default | allowed | meaning |\n|---|---|---|---|\n{rows}\n\n{_RULES.format(excludes=excludes)}"
+    )
+
+
+def _row(key: Key) -> str:
+    where = "" if key.project else " Not in a file inside the project."
+    cells = (f"`{key.name}`", f"`{format_value(key.name, key.default)}`", key.allowed, key.doc + where)
+    return _table_row(cells)
+
+
+def _table_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+_INTRODUCTION = """\
+# Configuration
+
+<!-- Made from cronos_git/rules/schema.py by config_page.configuration_reference(). -->
+
+Values come in layers. A higher layer replaces a key's whole value; lists are not joined. From low to high:
+
+1. defaults
+2. `/etc/cronos/config.toml`
+3. the user's `cronos/config.toml` in the platform's configuration directory (`~/.config`, `$XDG_CONFIG_HOME`)
+4. files at the root of the project, again from low to high: `cronos_config.json`, `cronos.yaml`, `[tool.cronos]` in
+   `pyproject.toml`, `cronos.toml`
+5. environment variables: `CRONOS_` and the key in upper case, as in `CRONOS_MAX_BACKUPS=50`; lists are separated by commas or
+   are JSON (`CRONOS_EXCLUDE='*.iso,build/'`), `CRONOS_MODULES` is JSON
+6. flags of the command line
+
+`--config FILE` replaces 3 and 4: neither the user's nor the project's files are read. The file is the user's own word and may
+set every key, wherever it lies. It is TOML, YAML (`.yaml`, `.yml`), EGOS's JSON (`.json`), or a `pyproject.toml`.
+
+`cronos config show --origin` tells every value and where it stands, `cronos config path` the files that are looked for,
+`cronos config init` writes a file with every key explained.
+
+An unknown key is an error, and so is a value that is not allowed. A relative `backup_dir` starts at the directory of the file
+that sets it, and for the environment and flags at the working directory. A file inside the project can set a `backup_dir`
+only to a directory that the user owns and nobody else can write to.
+
+## Keys
+"""
+
+_RULES = """\
+## What is left out
+
+The patterns are those of `.gitignore` files (`man gitignore`), relative to the project's root. Rules rank, from low to high:
+
+1. default exclusions: {excludes}
+2. `exclude` of the configuration
+3. `.gitignore` files, with `respect_gitignore`; deeper files rank higher
+4. `.cronosignore` files; deeper files rank higher
+5. `--exclude` of the command
+
+The highest rule that matches decides, and a pattern with `!` takes back what a lower one excludes, unless a directory above
+it is excluded. An `include` pattern always wins: it takes what it matches and everything below, also out of excluded
+directories. A pattern without a slash, such as `*.conf`, can match anywhere, so every excluded directory is searched for it;
+`/build/keep.conf` costs nothing.
+
+A pattern in `exclude` or `include` that is broken, or can match nothing, is an error. In ignore files such lines match
+nothing, as in Git.
+
+## Files of the predecessors
+
+In `cronos.yaml` a key may also be written as the environment variable is: `CRONOS_BACKUP_DIR: /path/to/backups`.
+
+Of EGOS's `cronos_config.json` these values are used; all others are passed over, and `cronos config show` names them:
+
+| EGOS | key |
+|---|---|
+| `backup.directory` | `backup_dir`; passed over when it is a path inside the project (`./backups`), where a store cannot be |
+| `backup.retention_days` | `retention_days` |
+| `backup.max_backups` | `max_backups` |
+| `backup.exclude_patterns` | `exclude` |
+"""

@@ -1,0 +1,138 @@
+"""The configuration keys: name, type, default, unit, meaning, and whether a file inside the project may set them.
+
+`Settings` is the one table; validation (`config.py`), the reference page and the sample file (`config_page.py`) are made from
+it. A key is here only when something acts on it. Imports nothing heavy, so that naming a setting costs nothing. Floor F4:
+pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+Kind = Literal["directory", "name", "patterns", "flag", "count", "seconds", "size", "git_dirs", "modules", "duration"]
+
+ALLOWED: Mapping[Kind, str] = {
+    "directory": "a path; `~` is the home directory, and a relative path starts at the file that sets it",
+    "name": "a text that is not empty",
+    "patterns": "a list of gitignore patterns",
+    "flag": "true or false",
+    "count": "a whole number, 0 or more",
+    "seconds": "a number, 0 or more",
+    "size": 'a number of bytes, or a text such as "32 MiB" or "40 MB"; at least 1 MiB',
+    "git_dirs": '"skip" or "include"',
+    "modules": "a table of names, each with a path inside the project or a list of such paths",
+    "duration": 'a text such as "1y6m14d12h" (years, months, days, hours), or "" for none',
+}
+"""What a value of each kind may be, in words."""
+
+MINIMUM_CHUNK_THRESHOLD_BYTES = 1 << 20
+
+_T = TypeVar("_T")
+_UNITS: dict[str, int] = {"": 1, "b": 1} | {
+    f"{letter}{suffix}": base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for suffix, base in (("b", 1000), ("ib", 1024))
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One configuration key.
+
+    Attributes:
+        unit: What a number counts; empty when there is nothing to count.
+        project: Whether a file inside the project may set it.
+    """
+
+    name: str
+    kind: Kind
+    default: object
+    doc: str
+    unit: str
+    project: bool
+
+    @property
+    def allowed(self) -> str:
+        """What a value may be, in words."""
+        return ALLOWED[self.kind] + (f" ({self.unit})" if self.unit else "")
+
+
+def _key(default: _T, kind: Kind, doc: str, *, unit: str = "", project: bool = True) -> _T:
+    """Declare a key; the dataclass sees a field whose default is *default*."""
+    metadata = {"kind": kind, "default": default, "doc": doc, "unit": unit, "project": project}
+    return field(default_factory=lambda: default, metadata=metadata)
+
+
+_NO_MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration in force; each attribute is a key, documented in `docs/reference/configuration.md`."""
+
+    backup_dir: str = _key("~/.local/share/cronos", "directory", "Where the stores lie. Must be outside the project.")
+    name: str = _key("backup", "name", "Stem of the ids of backups that are made without a name.")
+    exclude: tuple[str, ...] = _key((), "patterns", "What to leave out, besides the default exclusions.")
+    include: tuple[str, ...] = _key(
+        (), "patterns", "What to take, with everything below it, although a rule or an ignore file excludes it."
+    )
+    default_excludes: bool = _key(
+        True, "flag", "Leave out what tools make again by themselves: `__pycache__/`, `node_modules/` and the like."
+    )
+    respect_gitignore: bool = _key(False, "flag", "Leave out what `.gitignore` files exclude.")
+    cachedir_tags: bool = _key(True, "flag", "Leave out directories that hold a valid `CACHEDIR.TAG`.")
+    git_dirs: Literal["skip", "include"] = _key(
+        "skip",
+        "git_dirs",
+        "What to do with `.git` directories, nested ones too. Of skipped ones the branch, commit and remotes are noted.",
+    )
+    chunk_threshold: int = _key(32 << 20, "size", "Files of this size or more are stored in chunks.")
+    modules: Mapping[str, tuple[str, ...]] = _key(
+        _NO_MODULES, "modules", "Names for parts of the project that can be backed up alone."
+    )
+    lock_wait: float = _key(
+        0.0, "seconds", "How long to wait for another command that is using the store.", unit="seconds", project=False
+    )
+    retention_days: int = _key(30, "count", "Drop backups older than this. 0 switches the limit off.", unit="days")
+    max_backups: int = _key(
+        100, "count", "Drop all but this many of the newest backups. 0 switches the limit off.", unit="backups"
+    )
+    keep_last: int = _key(0, "count", "Keep at least this many of the newest backups.", unit="backups")
+    keep_hourly: int = _key(0, "count", "Keep the newest backup of each of this many hours that have one.", unit="hours")
+    keep_daily: int = _key(0, "count", "Keep the newest backup of each of this many days that have one.", unit="days")
+    keep_weekly: int = _key(0, "count", "Keep the newest backup of each of this many weeks that have one.", unit="weeks")
+    keep_monthly: int = _key(0, "count", "Keep the newest backup of each of this many months that have one.", unit="months")
+    keep_yearly: int = _key(0, "count", "Keep the newest backup of each of this many years that have one.", unit="years")
+    keep_within: str = _key("", "duration", "Keep every backup made within this time before the newest one.")
+    restore_point_days: int = _key(14, "count", "Drop restore points older than this. 0 keeps them all.", unit="days")
+    trash_days: int = _key(7, "count", "How long a dropped backup can be brought back.", unit="days")
+    auto_prune: bool = _key(True, "flag", "Drop what these rules drop after each backup.")
+
+
+KEYS: Mapping[str, Key] = {entry.name: Key(name=entry.name, **entry.metadata) for entry in fields(Settings)}
+"""All keys by name, in the order of the reference."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `32 MiB` (1024s), `40 MB` (1000s) or `4096`.
+
+    Raises:
+        ValueError: It is not a size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text, re.ASCII | re.IGNORECASE)
+    factor = _UNITS.get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise ValueError("it is not a size")
+    return round(float(match[1]) * factor)
+
+
+def format_size(size_bytes: int) -> str:
+    """The shortest exact text in bytes, KiB, MiB, GiB or TiB; `parse_size` gives *size_bytes* back."""
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if size_bytes and size_bytes % 1024**power == 0:
+            return f"{size_bytes // 1024**power} {unit}"
+    return f"{size_bytes} B"

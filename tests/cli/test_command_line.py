@@ -1,0 +1,312 @@
+"""Parsing, exit statuses and the two ends, with an engine that gives canned results."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cronos_git import errors
+from cronos_git.cli import app, command
+from cronos_git.model import Backup, Problem, Query, SnapshotReport, SnapshotRequest
+from tests.cli.records import NOON, backup, report
+from tests.support.clock import FakeClock
+
+
+class CannedEngine:
+    """Gives the backups and the result it was made with, and remembers what it was asked."""
+
+    def __init__(self, backups: Sequence[Backup] = (), result: Callable[[], Any] = lambda: None) -> None:
+        self.made = list(backups)
+        self.result = result
+        self.asked: list[Any] = []
+        self.opened_with: dict[str, object] = {}
+        self.clock = FakeClock(NOON)
+        self.zone = UTC
+        self.project = Path("/project")
+        self.store_path = Path("/backups/project.git")
+
+    def __call__(self, **places: object) -> Any:
+        self.opened_with = places
+        return self
+
+    def backups(self, query: Query) -> list[Backup]:
+        self.asked.append(query)
+        return self.made
+
+    def snapshot(self, request: SnapshotRequest, _run: object) -> SnapshotReport:
+        self.asked.append(request)
+        result: SnapshotReport = self.result()
+        return result
+
+
+def raises(error: BaseException) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
+# --- parsing --------------------------------------------------------------------------------------------------------
+
+
+def test_create_turns_its_options_into_a_request() -> None:
+    engine = CannedEngine(result=lambda: report(backup()))
+    words = "create deploy --type pre-deploy -m why --label a --label b --include keep --exclude x --meta n=3 --meta who=me"
+    assert (
+        app.run(
+            [*words.split(), "--meta", 'j={"a":[1]}', "--module", "ETHIK", "--skip-if-unchanged", "--description", "long"],
+            open_engine=engine,
+        )
+        == 0
+    )
+    assert engine.asked == [
+        SnapshotRequest(
+            name="deploy",
+            type="pre-deploy",
+            message="why",
+            description="long",
+            labels=("a", "b"),
+            metadata={"n": 3, "who": "me", "j": {"a": [1]}},
+            modules=("ETHIK",),
+            include=("keep",),
+            exclude=("x",),
+            skip_if_unchanged=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "-C", "/p", "--lock-wait", "2", "list"],
+        ["list", "--json", "-C", "/p", "--lock-wait", "2"],
+        ["-C", "/p", "list", "--json", "--lock-wait=2"],
+    ],
+)
+def test_global_options_may_stand_before_or_after_the_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    engine = CannedEngine([backup()])
+    assert app.run(words, open_engine=engine) == 0
+    assert engine.opened_with == {"project": "/p", "backup_dir": None, "config": None, "lock_wait_s": 2.0, "force": False}
+    assert json.loads(capsys.readouterr().out)["id"] == "backup_20260401_130000"
+
+
+def test_the_last_of_a_global_option_given_twice_counts() -> None:
+    engine = CannedEngine()
+    app.run(["-C", "/one", "list", "-C", "/two"], open_engine=engine)
+    assert engine.opened_with["project"] == "/two"
+
+
+def test_a_word_that_looks_like_a_global_option_stays_the_value_of_another() -> None:
+    engine = CannedEngine(result=lambda: report(backup()))
+    app.run(["create", "-m", "--json"], open_engine=engine)
+    assert engine.asked[0].message == "--json"
+
+
+def test_list_turns_its_options_into_a_query() -> None:
+    engine = CannedEngine()
+    words = "list --type auto --type manual --name n* --label a --module m --meta k=v --meta only --contains src/a"
+    app.run(
+        [
+            "--quiet",
+            *words.split(),
+            "--since",
+            "2026-03-01",
+            "--until",
+            "2026-03-02T10:00:00+02:00",
+            "--sort=size",
+            "--reverse",
+            "-l3",
+        ],
+        open_engine=engine,
+    )
+    query = engine.asked[0]
+    assert query == Query(
+        types=("auto", "manual"),
+        name="n*",
+        labels=("a",),
+        module="m",
+        metadata={"k": "v", "only": ""},
+        since=query.since,
+        until=query.until,
+        contains="src/a",
+        sort="size",
+        reverse=True,
+        limit=3,
+    )
+    assert query.since.isoformat() == "2026-03-01T00:00:00+00:00"
+    assert query.until.timestamp() == NOON.replace(month=3, day=2, hour=8).timestamp()
+
+
+def test_quiet_lists_only_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    app.run(["list", "-q"], open_engine=CannedEngine([backup(2), backup(1)]))
+    assert capsys.readouterr() == ("backup_20260401_140000\nbackup_20260401_130000\n", "")
+
+
+def test_an_empty_list_tells_how_to_begin_without_touching_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["list"], open_engine=CannedEngine()) == 0
+    assert capsys.readouterr() == ("", "note: No backups yet. Make one: cronos create\n")
+
+
+# --- exit statuses --------------------------------------------------------------------------------------------------
+
+
+def statuses_of(kind: type[errors.CronosError]) -> list[type[errors.CronosError]]:
+    return [kind, *(deeper for below in kind.__subclasses__() for deeper in statuses_of(below))]
+
+
+@pytest.mark.parametrize("kind", statuses_of(errors.CronosError), ids=lambda kind: kind.__name__)
+def test_every_error_ends_with_its_status_message_and_hint(
+    kind: type[errors.CronosError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = CannedEngine(result=raises(kind("It broke\x1b.", hint="Mend it.", path="a\udcff")))
+    assert app.run(["create", "--json"], open_engine=failing) == kind.exit_status
+    out, err = capsys.readouterr()
+    assert err == "error: It broke\\x1b.\nhint: Mend it.\n"
+    assert json.loads(out) == {
+        "schema_version": 1,
+        "error": {
+            "code": kind.code,
+            "message": "It broke\x1b.",
+            "hint": "Mend it.",
+            "context": {"path": "a\\xff", "path_b64": "Yf8="},
+            "exit_status": kind.exit_status,
+        },
+    }
+
+
+def test_every_status_an_error_can_end_with_is_explained_in_the_help() -> None:
+    assert {kind.exit_status for kind in statuses_of(errors.CronosError)} <= command.STATUSES.keys()
+
+
+def test_problems_are_listed_and_end_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = tuple(Problem(path=f"f{n}", code="unreadable", text="permission denied") for n in range(25))
+    engine = CannedEngine(result=lambda: report(backup(), problems=problems))
+    assert app.run(["create"], open_engine=engine) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert "warning: f0: permission denied" in lines
+    assert lines[-1] == "warning: … and 5 more; -v lists them all."
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["frob"], "No such command 'frob'."),
+        (["verfy"], "No such command 'verfy'. Did you mean 'verify'?"),
+        (["list", "--frob"], "No such option: --frob"),
+        (["list", "--sort", "colour"], "Invalid value for '--sort'"),
+        (["show"], "Missing argument"),
+        (["create", "--meta", "novalue"], "--meta 'novalue' is not KEY=VALUE."),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_one_json_object(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run([*words, "--json"], open_engine=CannedEngine()) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert json.loads(out)["error"]["exit_status"] == 2
+
+
+def test_no_command_shows_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Commands:" in err
+
+
+def test_a_bug_is_told_without_a_trace_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = CannedEngine(result=raises(KeyError("x")))
+    assert app.run(["create"], open_engine=engine) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: Internal error: KeyError: 'x'\nhint: This is a bug in CRONOS (cronos ")
+    assert "Traceback" not in told
+    app.run(["create", "-vv"], open_engine=engine)
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_and_ends_with_its_status(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+    unwound = []
+
+    def interrupted() -> Any:
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        except Exception:
+            pytest.fail("an `except Exception` stopped the signal")
+        finally:
+            unwound.append(True)
+
+    before = signal.getsignal(number)
+    assert app.run(["create"], open_engine=CannedEngine(result=interrupted)) == 128 + number
+    assert unwound == [True]
+    assert signal.getsignal(number) is before
+    assert f"Interrupted by {number.name}" in capsys.readouterr().err
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        engine = CannedEngine(result=lambda: (os.kill(os.getpid(), signal.SIGHUP), report(backup()))[1])
+        assert app.run(["create"], open_engine=engine) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+# --- the two ends ---------------------------------------------------------------------------------------------------
+
+_LIST_MANY = """
+import sys
+from cronos_git.cli.app import run
+from tests.cli.records import backup
+from tests.cli.test_command_line import CannedEngine
+sys.exit(run(["list"], open_engine=CannedEngine([backup(n) for n in range(1, 5000)])))
+"""
+
+
+def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+    child = subprocess.Popen([sys.executable, "-c", _LIST_MANY], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.close()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", _LIST_MANY], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"error: Cannot write the output: {os.strerror(errno.ENOSPC)}.\n"
+
+
+# --- help -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in app._MODULES if name != "git"])
+def test_the_help_of_every_command_ends_with_statuses_and_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["config", "show"] if name == "config" else [name]
+    assert app.run([*words, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Exit status: 0 done" in text
+    assert text.rstrip().rpartition("Examples:\n")[2].strip().startswith(f"cronos {name}")
+
+
+def test_every_option_of_every_command_has_help() -> None:
+    def options(group: Any, path: str) -> list[tuple[str, Any]]:
+        found = [(f"{path} {param.name}", param) for param in group.params]
+        return found + [
+            pair for name, member in getattr(group, "commands", {}).items() for pair in options(member, f"{path} {name}")
+        ]
+
+    everything = options(app._parser(["--help"]), "cronos")
+    assert len(everything) > 100
+    assert [where for where, param in everything if not param.help] == []
