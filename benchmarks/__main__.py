@@ -14,7 +14,7 @@ from benchmarks import trees
 from benchmarks.measure import ToolFailedError, run_step
 from benchmarks.peers import PEERS, Peer
 from benchmarks.report import describe_machine, format_json, format_markdown
-from benchmarks.rows import Bench, Kinds, Row, Sizes, make_rows, run_row
+from benchmarks.rows import Bench, Kinds, Results, Row, Sizes, make_rows, run_row
 
 _SYNTHETIC = "synthetic:"
 Item = TypeVar("Item")
@@ -97,11 +97,13 @@ def _measure(options: argparse.Namespace, rows: Sequence[Row], kinds: Kinds, siz
         census = trees.take_census(bench.tree.tree)
         shown = f"{Path(options.tree).name}, {census.files:,} files, {census.size_bytes / trees.MIB:,.0f} MiB"
         machine = describe_machine(work, shown, _versions(bench, kinds))
-        results = [(row, run_row(row, bench, kinds, options.runs, _tell)) for row in rows]
+        results: list[tuple[Row, Results]] = []
+        for row in rows:
+            results.append((row, run_row(row, bench, kinds, options.runs, _tell)))
+            if options.json:  # after each row: a failure hours later must not cost the figures before it
+                options.json.write_text(format_json(machine, results))
     finally:
         trees.remove_tree(area)
-    if options.json:
-        options.json.write_text(format_json(machine, results))
     print(format_markdown(machine, results))
 
 

@@ -2,9 +2,9 @@
 
 Finds the project, gathers the layers of configuration, checks that it is safe to go on, and hands everything to `Cronos`. The
 project is the directory given with -C. Without -C it is the nearest directory from the working directory upwards that has a
-store, a `.git`, a `cronos.toml` (or another configuration file of its own), else the working directory. The root directory
-and the home directory are passed over on the way up unless they have a store: a `.git` for dotfiles does not make all of home
-the project. Floor F9.
+store, a `.git`, a `cronos.toml` or another configuration of its own, else the working directory. Only a store counts in the
+root directory, the home directory (a `.git` for dotfiles does not make all of home the project), and where everybody can write
+(another user's `/tmp/cronos.toml` must not catch us). Floor F9.
 """
 
 from __future__ import annotations
@@ -208,10 +208,11 @@ def _find_project(layers: list[Layer]) -> Path:
     too_wide = _too_wide()
 
     def is_project(path: Path) -> bool:
-        marked = path not in too_wide and (
-            settings_files.has_any(path, _MARKS) or settings_files.read_settings(path / "pyproject.toml") is not None
-        )
-        return marked or store_path(backup_dir, path).exists()
+        if store_path(backup_dir, path).exists():
+            return True
+        if path in too_wide or settings_files.is_open_to_all(path):
+            return False
+        return settings_files.has_any(path, _MARKS) or settings_files.read_settings(path / "pyproject.toml") is not None
 
     return settings_files.find_upwards(start, is_project) or start
 

@@ -208,6 +208,7 @@ class SnapshotReport:
         bytes_stored: Growth of the store: pack and index bytes written.
         objects_stored: Git objects written.
         duration_s: Wall time in seconds.
+        pruned: Ids of the backups that retention moved to the trash afterwards.
     """
 
     backup: Backup
@@ -219,6 +220,7 @@ class SnapshotReport:
     excluded: Excluded
     problems: tuple[Problem, ...]
     duration_s: float
+    pruned: tuple[str, ...] = ()
 
 
 # --- list, show, browse -------------------------------------------------------------------------------------------
@@ -323,6 +325,58 @@ class StoreStats:
     objects: int
     oldest: datetime | None
     newest: datetime | None
+
+
+# --- prune --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneRequest:
+    """By which rules to prune.
+
+    Attributes:
+        limits: Retention keys (`retention_days`, `max_backups`, `keep_last` …) with values that count in place of the
+            configured ones.
+    """
+
+    limits: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether one backup stays.
+
+    Attributes:
+        reasons: Why, in words; when several things hold a backup, each of them.
+    """
+
+    backup: Backup
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunePlan:
+    """What a prune would do: a decision for every backup, newest first."""
+
+    decisions: tuple[Decision, ...]
+
+    @property
+    def dropped(self) -> tuple[Backup, ...]:
+        """The backups that would go to the trash, newest first."""
+        return tuple(decision.backup for decision in self.decisions if not decision.keep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneReport:
+    """What a prune did.
+
+    Attributes:
+        pruned: Ids of the backups that are in the trash now, newest first.
+    """
+
+    plan: PrunePlan
+    pruned: tuple[str, ...]
 
 
 # --- verify -------------------------------------------------------------------------------------------------------

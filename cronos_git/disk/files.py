@@ -103,6 +103,21 @@ def write_durable(path: Path, data: bytes, *, mode: int = 0o600, lock_suffix: st
     Source: https://lwn.net/Articles/457667/
     """
     temporary = path.with_name(path.name + lock_suffix) if lock_suffix else path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _replace(path, temporary, lambda: data, mode)
+
+
+def rewrite_durable(path: Path, rewrite: Callable[[], bytes], *, mode: int = 0o600) -> None:
+    """Replace *path* with what *rewrite* makes of it, which is called while `<path>.lock` keeps every other writer out.
+
+    Raises:
+        All errors of `write_durable` and of *rewrite*: Nothing changed; the lock file is gone.
+
+    Durability: as for `write_durable`.
+    """
+    _replace(path, path.with_name(path.name + ".lock"), rewrite, mode)
+
+
+def _replace(path: Path, temporary: Path, content: Callable[[], bytes], mode: int) -> None:
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     except FileExistsError as error:
@@ -111,16 +126,18 @@ def write_durable(path: Path, data: bytes, *, mode: int = 0o600, lock_suffix: st
         raise host_error(error, f"write {path}") from error
     try:
         try:
-            write_all(fd, data, temporary)
+            write_all(fd, content(), temporary)
             fsync_file(fd, temporary)
         finally:
             os.close(fd)
         rename(temporary, path)
         fsync_directory(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise host_error(error, f"write {path}") from error
+        if isinstance(error, OSError):
+            raise host_error(error, f"write {path}") from error
+        raise
 
 
 def write_disposable(path: Path, data: bytes) -> None:

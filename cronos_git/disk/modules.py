@@ -44,7 +44,7 @@ def _paths_of(root: str, module: str, configured: Mapping[str, tuple[str, ...]],
     path = os.path.normpath(module)
     if "/" in module or os.path.lexists(os.path.join(root, path)):
         return [_existing(root, path, module)]
-    candidates = list(_directories_named(root, module, matcher))
+    candidates = sorted(_directories_named(root, module, matcher))
     exact = [path for path in candidates if path.rpartition("/")[2] == module] or candidates
     if len(exact) != 1:
         raise _unresolved(module, exact)

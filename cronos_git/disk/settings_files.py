@@ -129,6 +129,11 @@ def has_any(directory: Path, names: tuple[str, ...]) -> bool:
     return any(os.path.lexists(directory / name) for name in names)
 
 
+def is_open_to_all(directory: Path) -> bool:
+    """Whether every user can make files in *directory*, as in `/tmp`."""
+    return bool(directory.stat().st_mode & stat.S_IWOTH)
+
+
 def fault_of_ownership(path: Path) -> str:
     """Why *path* is not this user's alone, empty when it is; of a path that does not exist yet, what holds for its parent."""
     existing = next(parent for parent in _upwards(path) if parent.exists())

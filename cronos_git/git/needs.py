@@ -118,7 +118,7 @@ class CheckedObjects:
         return self._find(name)[0] is not None or self.blob_size(name) is not None
 
     def blob_size(self, name: bytes) -> int | None:
-        """Size in bytes of a blob that is whole; it is read unless that is known. None when it has a fault, which is remembered."""
+        """Size in bytes of a whole blob, which is read unless that is known; None when it has a fault, which is remembered."""
         if name in self.faults:
             return None
         table, position = self._find(name)

@@ -23,6 +23,7 @@ from cronos_git.disk import files
 from cronos_git.git import deflate
 
 _TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_TEMPORARY = "tmp_cronos_"
 _FLUSH_BYTES = 4 << 20
 _OFFSET_LIMIT = 1 << 31
 
@@ -90,7 +91,9 @@ class PackWriter:
         self._buffer = bytearray()
         self._offset = 12
         self._fd = -1
-        self._temporary = pack_dir / f"tmp_cronos_{os.getpid()}_{id(self):x}.pack"
+        # Not named *.pack and *.idx: git takes any file of these names in this directory for a pack.
+        self._temporary = pack_dir / f"{_TEMPORARY}{os.getpid()}_{id(self):x}_pack"
+        self._temporary_index = pack_dir / f"{_TEMPORARY}{os.getpid()}_{id(self):x}_idx"
         self._keep: Path | None = None
 
     def add(self, kind: str, body: bytes) -> bytes:
@@ -148,13 +151,12 @@ class PackWriter:
         if not self._entries:
             return None
         self._flush()
-        index = self._temporary.with_suffix(".idx")
         try:
             digest = self._seal()
             names = sorted(self._entries)
             stem = self._pack_dir / f"pack-{hashlib.sha1(b''.join(names), usedforsecurity=False).hexdigest()}"
-            size = self._offset + 20 + _write_index(index, names, self._entries, digest)
-            self._publish(index, stem)
+            size = self._offset + 20 + _write_index(self._temporary_index, names, self._entries, digest)
+            self._publish(stem)
         except OSError as error:
             raise files.host_error(error, "write the pack") from error
         return PackResult(path=stem.with_suffix(".pack"), objects=len(names), size_bytes=size)
@@ -173,38 +175,46 @@ class PackWriter:
         self._fd = -1
         return digest.digest()
 
-    def _publish(self, index: Path, stem: Path) -> None:
+    def _publish(self, stem: Path) -> None:
         keep = stem.with_suffix(".keep")
         fd = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         os.close(fd)
         self._keep = keep
         files.rename(self._temporary, stem.with_suffix(".pack"))
-        files.rename(index, stem.with_suffix(".idx"))
+        files.rename(self._temporary_index, stem.with_suffix(".idx"))
         files.fsync_directory(self._pack_dir)
 
     def release(self) -> None:
-        """Let repacking touch the pack: call it once a ref protects its objects."""
+        """Let repacking touch the pack: call it once a ref protects its objects.
+
+        A `.keep` file that cannot be removed now is a leftover for the next writer.
+        """
         if self._keep is not None:
-            files.unlink(self._keep)
-            self._keep = None
+            with contextlib.suppress(OSError):
+                files.unlink(self._keep)
 
     def abort(self) -> None:
         """Drop everything that is not visible yet; safe to call at any time, also after `finish`."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        for leftover in (self._temporary, self._temporary.with_suffix(".idx")):
+        for leftover in (self._temporary, self._temporary_index):
             with contextlib.suppress(OSError):
                 files.unlink(leftover)
 
 
 def leftovers(pack_dir: Path) -> list[Path]:
-    """What killed writers left: temporary files, and `.keep` files of ours. A living writer has such files too."""
-    return [
-        path
-        for path in sorted(pack_dir.iterdir())
-        if path.name.startswith("tmp_cronos_") or (path.suffix == ".keep" and path.stat().st_size == 0)
-    ]
+    """What killed writers left: temporary files, packs without index, and `.keep` files of ours.
+
+    A living writer has such files too.
+    """
+
+    def is_left(path: Path) -> bool:
+        if path.suffix == ".pack":
+            return not path.with_suffix(".idx").exists()
+        return path.name.startswith(_TEMPORARY) or (path.suffix == ".keep" and path.stat().st_size == 0)
+
+    return [path for path in sorted(pack_dir.iterdir()) if is_left(path)]
 
 
 def remove_leftovers(pack_dir: Path) -> list[str]:

@@ -52,10 +52,12 @@ class PackTable:
         path: The pack.
         names: Ids of its objects, sorted.
         digest: The pack's checksum, as the index tells it.
+        size_bytes: Size of the pack.
     """
 
     def __init__(self, path: Path, index: bytes, pack_bytes: int) -> None:
         self.path = path
+        self.size_bytes = pack_bytes
         self.names, self._crcs, self._offsets, self.digest = _parse_index(index)
         self._ends = array("Q", bytes(8 * len(self.names)))
         self._kinds = bytearray(len(self.names))
@@ -168,13 +170,27 @@ def read_tables(pack_dir: Path) -> tuple[list[PackTable], list[PackProblem]]:
         names = {name for name in os.listdir(pack_dir) if name.startswith("pack-")}
     except OSError as error:
         raise files.host_error(error, "read the store's packs") from error
-    tables, problems = [], []
+    tables, problems = [], _multi_pack_problems(pack_dir / "multi-pack-index")
     for stem in sorted({Path(name).stem for name in names if name.endswith((".idx", ".pack"))}):
         try:
             tables.append(_read_table(pack_dir / stem, names))
         except HashMismatchError as error:
             problems.append(PackProblem(text=error.message))
     return sorted(tables, key=lambda table: -len(table.names)), problems
+
+
+def _multi_pack_problems(path: Path) -> list[PackProblem]:
+    """What is wrong with the index over several packs that git may have made; CRONOS has no use for it."""
+    try:
+        is_sound = not path.exists() or _checksum_holds(path.read_bytes())
+    except OSError:
+        is_sound = False
+    text = "The multi-pack-index is damaged. Git reads by it; `git multi-pack-index write` makes it anew."
+    return [] if is_sound else [PackProblem(text=text)]
+
+
+def _checksum_holds(index: bytes) -> bool:
+    return hashlib.sha1(index[:-_DIGEST_BYTES], usedforsecurity=False).digest() == index[-_DIGEST_BYTES:]
 
 
 def _read_table(stem: Path, names: set[str]) -> PackTable:
@@ -193,9 +209,9 @@ def _read_table(stem: Path, names: set[str]) -> PackTable:
 
 def _parse_index(index: bytes) -> tuple[list[bytes], Sequence[int], Sequence[int], bytes]:
     """Names, checksums and offsets of the objects, and the pack's digest; ValueError when the index is damaged."""
-    body, digest = index[:-_DIGEST_BYTES], index[-_DIGEST_BYTES:]
-    if hashlib.sha1(body, usedforsecurity=False).digest() != digest:
+    if not _checksum_holds(index):
         raise ValueError("its checksum does not hold")
+    body = index[:-_DIGEST_BYTES]
     count = int.from_bytes(body[_NAMES_START - 4 : _NAMES_START], "big")
     crcs, offsets = _NAMES_START + 20 * count, _NAMES_START + 24 * count
     large = offsets + 4 * count

@@ -12,6 +12,7 @@ risk, and the backup stays. Cost: one object and one file creation for each file
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -23,7 +24,7 @@ from typing import Any
 from cronos_git.disk import contents, files, stage
 from cronos_git.disk.stage import Ownership, opened
 from cronos_git.disk.workers import run_batches
-from cronos_git.errors import CronosError, DamageError, DiskFullError, RefusedError
+from cronos_git.errors import CronosError, DamageError, DiskFullError, HostError, RefusedError
 from cronos_git.events import Advanced, Finished, Noticed, Run, Started
 from cronos_git.git.pack import object_id
 from cronos_git.git.store import Store
@@ -51,8 +52,7 @@ def plan(view: SnapshotView, backup: Backup, paths: Sequence[str], target: str) 
     if paths:
         entries = [entry for path in paths for entry in view.walk(path)]
         directories = sum(entry.attributes.kind == "directory" for entry in entries)
-        sizes = [entry.attributes.size_bytes for entry in entries if entry.attributes.kind == "file"]
-        count, size = len(entries) - directories, sum(sizes)
+        count, size = len(entries) - directories, sum(map(_content_bytes, entries))
     else:
         count, size = backup.files, backup.size_bytes
         directories = int(view.record()["counts"]["directories"])
@@ -94,14 +94,17 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
             verified = _verify(view, plan, staging, run) if verify else 0
             moving = {**intent, "phase": "moving", "own": format_line(own), "modes": stage.read_only_directories(staging)}
             log.update(moving)
+            if staging.parent != target:
+                _move_into_place(moving, writer.ownership)
         except BaseException as error:
-            stage.remove_tree(staging)
-            log.close()
+            _roll_back(staging, log)
             if isinstance(error, OSError):
                 raise _translated(error, plan.target) from error
             raise
-        _move_into_place(moving, writer.ownership)
-        log.close()
+        if staging.parent == target:
+            _fill(moving, writer.ownership)
+        with contextlib.suppress(CronosError):  # the restore is done; a journal without its staging directory is dropped later
+            log.close()
     return RestoreReport(
         plan=plan,
         files=writer.done_files,
@@ -112,17 +115,44 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
     )
 
 
+def _roll_back(staging: Path, log: journal.Journal) -> None:
+    """Remove what was staged. When even that fails, the journal stays, and the next command does it."""
+    with contextlib.suppress(OSError, CronosError):
+        stage.remove_tree(staging)
+        log.close()
+
+
+def _fill(moving: Mapping[str, Any], ownership: Ownership) -> None:
+    """Move what was staged into the existing target; there is no way back from here, only forward."""
+    try:
+        _move_into_place(moving, ownership)
+    except OSError as error:
+        raise HostError(
+            f"Everything was restored, but not all of it could be moved to its place in {moving['target']}: {error.strerror}.",
+            hint="The next create or restore of this project finishes the move.",
+        ) from error
+
+
 def recover(store: Store, run: Run) -> None:
     """Undo or finish restores whose process died; those of living processes are left alone.
+
+    What cannot be cleaned up now is told and tried again next time: it must not stand in the way of a backup.
 
     Args:
         store: Locked exclusively by the caller.
     """
     for path, record in journal.abandoned(store):
-        if record.get("verb") == "restore":
+        if record.get("verb") != "restore":
+            continue
+        try:
             _recover_one(record)
             journal.discard(path)
-            run.emit(Noticed("info", "restore.recovered", f"Cleaned up after an interrupted restore into {record['target']}."))
+        except (OSError, CronosError) as error:
+            text = f"An interrupted restore into {record['target']} could not be cleaned up: {error}"
+            run.emit(Noticed("warning", "restore.unrecovered", text))
+        else:
+            text = f"Cleaned up after an interrupted restore into {record['target']}."
+            run.emit(Noticed("info", "restore.recovered", text))
 
 
 def _recover_one(record: Mapping[str, Any]) -> None:
@@ -307,7 +337,7 @@ class _Writer:
                     failed = self._write_entry(fd, entry)
                     written.problems += [Problem(path=entry.path, code="attribute", text=text) for text in failed]
                     written.files += 1
-                    written.bytes += entry.attributes.size_bytes
+                    written.bytes += _content_bytes(entry)
                     written.path = entry.path
         return written
 
@@ -335,10 +365,15 @@ class _Writer:
             with opened(self.root_fd, source_parent) as source_fd, opened(self.root_fd, parent) as fd:
                 stage.make_hard_link(source_fd, source, fd, name)
             self.done_files += 1
-            self.done_bytes += entry.attributes.size_bytes
+            self.done_bytes += _content_bytes(entry)
 
     def _note(self, entry: Entry, failed: Iterable[str]) -> None:
         self.problems += [Problem(path=entry.path, code="attribute", text=text) for text in failed]
+
+
+def _content_bytes(entry: Entry) -> int:
+    """What counts as content, as in the backup's own figure: the bytes of regular files."""
+    return entry.attributes.size_bytes if entry.attributes.kind == "file" else 0
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -140,8 +140,8 @@ def take(
         if request.skip_if_unchanged and previous is not None and _trees_of(store, previous) == _trees(captured):
             writer.abort()
             return _report(previous, captured, None, started, unchanged=True)
-        backup, commit = _store_snapshot(store, backups, subject, request, about, captured, sink)
-        pack = _publish(store, backups, backup, captured, about, writer, commit)
+        backup = _store_snapshot(store, backups, subject, request, about, captured, sink)
+        backup, pack = _publish(store, backups, backup, captured, about, writer, run)
     except BaseException:
         writer.abort()
         raise
@@ -218,7 +218,7 @@ def _store_snapshot(
     about: Circumstances,
     captured: Captured,
     sink: ObjectSink,
-) -> tuple[Backup, bytes]:
+) -> Backup:
     """Add record, trees and commit; the backup, with everything known but the tag."""
     previous = last_of(backups, subject.scope)
     draft = _draft(store, backups, subject.scope, request, about, previous)
@@ -226,9 +226,7 @@ def _store_snapshot(
     snapshot = record.format_json(_describe(draft, subject, about, captured))
     commit = _add_commit(sink, captured, snapshot, about, record.snapshot_message(draft))
     counts = _count_changes(store, previous, commit, captured, sink)
-    return replace(
-        draft, commit=commit.hex(), added=counts["added"], changed=counts["changed"], removed=counts["removed"]
-    ), commit
+    return replace(draft, commit=commit.hex(), added=counts["added"], changed=counts["changed"], removed=counts["removed"])
 
 
 def _draft(
@@ -323,18 +321,22 @@ def _publish(
     captured: Captured,
     about: Circumstances,
     writer: PackWriter,
-    commit: bytes,
-) -> PackResult | None:
-    """Tag and timeline commit into the pack, pack durable, tag ref durable, timeline moved, pack released."""
+    run: Run,
+) -> tuple[Backup, PackResult | None]:
+    """Tag and timeline commit into the pack, pack durable, tag ref durable; then, with the backup safe, the timeline."""
     tag = writer.add("tag", record.format_tag(backup, about.identity))
     ref = timeline.ref_name(backup.scope)
     tip = _add_to_timeline(store, backups, backup, captured, about, writer, ref)
     pack = writer.finish()
     store.create_tag_ref(backup.id, tag.hex())
-    store.refresh()
-    store.set_ref(ref, tip)
+    try:
+        store.refresh()
+        store.set_ref(ref, tip)
+    except CronosError as error:
+        text = f"The timeline {ref} was not moved: {error.message} The backup is safe; the next one mends the timeline."
+        run.emit(Noticed("warning", "timeline.unmoved", text))
     writer.release()
-    return pack
+    return replace(backup, tag=tag.hex()), pack
 
 
 def _add_to_timeline(

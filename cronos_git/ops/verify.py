@@ -6,22 +6,26 @@ are read and how they are found is left to `git.packcheck` and `git.needs`; mend
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from cronos_git.errors import DamageError, ObjectMissingError, RecordFormatError
 from cronos_git.events import Finished, Noticed, Run, Started
-from cronos_git.git.listing import Directory, ListingReader, broken
+from cronos_git.git.listing import Directory, ListingReader, broken, naming
 from cronos_git.git.needs import CheckedObjects, Needs, Whereabouts
 from cronos_git.git.packcheck import PackCheck, PackProblem, PackTable, read_tables
 from cronos_git.git.store import Store
+from cronos_git.git.trees import MODE_FILE
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import Backup, Damage, Entry, VerifyReport, VerifyRequest
 
 _PHASE = "verify"
 
 
-def verify(store: Store, backups: Sequence[Backup], damaged_tags: Sequence[Damage], request: VerifyRequest, run: Run) -> VerifyReport:
+def verify(
+    store: Store, backups: Sequence[Backup], damaged_tags: Sequence[Damage], request: VerifyRequest, run: Run
+) -> VerifyReport:
     """Check that backups are whole.
 
     Quick: every object is there; commits, trees and attribute records, which tell what follows, are read and hashed.
@@ -107,7 +111,9 @@ class _Check:
             yield from self._pack_damage(problem, backups)
         found = {name: error for name, error in self._objects.faults.items() if name in self.needed}
         if len(found) < len(self._objects.faults):
-            self._notice(f"{len(self._objects.faults) - len(found)} damaged objects in the store are needed by none of these backups.")
+            self._notice(
+                f"{len(self._objects.faults) - len(found)} damaged objects in the store are needed by none of these backups."
+            )
         found |= self._misfits
         hits: dict[tuple[str, bytes], list[str]] = {}
         if found:
@@ -153,17 +159,59 @@ class _Fit:
 
     def __init__(self, objects: CheckedObjects, run: Run) -> None:
         self._objects = objects
+        self._reader = ListingReader(objects)
         self._run = run
         self._seen: set[tuple[str, str]] = set()
         self.misfits: dict[bytes, DamageError] = {}
 
     def check(self, backup: Backup) -> None:
         """Check one backup, but for the directories that an earlier one had just so."""
-        try:
+        with self._collecting(bytes.fromhex(backup.commit)):
             view = SnapshotView(self._objects, backup.commit)
-            pending = [view.root]
+            self._check_directories(view.root)
             view.record()
+
+    def _check_directories(self, root: Directory) -> None:
+        pending = [root]
+        while pending:
+            directory = pending.pop()
+            if (directory.data, directory.attributes) not in self._seen:
+                self._seen.add((directory.data, directory.attributes))
+                self._run.checkpoint()
+                with self._collecting(bytes.fromhex(directory.attributes)):
+                    pending += self._check_directory(directory)
+
+    def _check_directory(self, directory: Directory) -> list[Directory]:
+        """Check what one directory holds; the directories in it."""
+        members = self._reader.listing(directory).members.values()
+        below = [member for member in members if isinstance(member, Directory)]
+        with naming(directory.path), self._collecting(bytes.fromhex(directory.attributes)):
+            for member in members:
+                if isinstance(member, Entry) and member.oid:
+                    self._check_size(member)
+        return below
+
+    def _check_size(self, entry: Entry) -> None:
+        content = bytes.fromhex(entry.oid)
+        sizes = [self._objects.blob_size(piece) for piece in (self._chunks(entry.oid) if entry.chunked else [content])]
+        size, told = sum(size or 0 for size in sizes), entry.attributes.size_bytes
+        # A file that changed while it was read may have been longer or shorter a moment later.
+        if None not in sizes and size != told and not entry.attributes.changed:
+            raise broken(f"{entry.path!r} has {size} bytes, its attributes say {told}")
+
+    def _chunks(self, oid: str) -> list[bytes]:
+        chunks = self._reader.tree(oid)
+        width = max(8, len(str(len(chunks) - 1)))
+        if [(chunk.mode, chunk.stored) for chunk in chunks] != [(MODE_FILE, b"%0*d" % (width, n)) for n in range(len(chunks))]:
+            raise broken(f"a chunk of {oid} is missing or misnamed")
+        return [chunk.oid for chunk in chunks]
+
+    @contextlib.contextmanager
+    def _collecting(self, name: bytes) -> Iterator[None]:
+        """Remember a misfit under *name*; what could not be read is remembered by the objects."""
+        try:
+            yield
         except RecordFormatError as error:
-            self.misfits[bytes.fromhex(backup.commit)] = error
-            
-    
+            self.misfits.setdefault(name, error)
+        except DamageError:
+            pass

@@ -101,6 +101,13 @@ An unknown key is an error, and so is a value that is not allowed. A relative `b
 that sets it, and for the environment and flags at the working directory. A file inside the project can set a `backup_dir`
 only to a directory that the user owns and nobody else can write to.
 
+## The project
+
+`-C DIR` names the project itself. Without it the project is the nearest directory from the working directory upwards that has a
+store, a `.git`, `cronos.toml`, `cronos.yaml`, `cronos_config.json`, or a `pyproject.toml` with `[tool.cronos]`; if there is none,
+the working directory. In the root directory, in the home directory, and in directories that everybody can write to, such as
+`/tmp`, only a store counts.
+
 ## Keys
 """
 

@@ -1,44 +1,74 @@
-"""Death at a chosen durable step."""
+"""Faults at every durable step: run something in a forked child that dies, or whose writes fail, at step number k."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable
 
 from cronos_git.disk import files
+from cronos_git.errors import CronosError
+
+DONE = 0
+FAILED_CLEANLY = 3
 
 
-def killed_at(number: int, action: Callable[[], object]) -> bool:
-    """Run *action* in a child that is killed (SIGKILL) at its durable step *number*, counted from 0.
+def run_and_kill(work: Callable[[], object], at: int) -> bool:
+    """Do *work* in a child that is killed with SIGKILL just before durable step *at*; whether the work ended before that."""
 
-    Returns:
-        False when the action came to its end, having fewer steps.
-    """
-    child = os.fork()
-    if child == 0:
-        _run_to_death(number, action)
-    _pid, status = os.waitpid(child, 0)
+    def step(count: int) -> None:
+        if count == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    status = _fork(work, step)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
-        return True
-    assert os.WEXITSTATUS(status) == 0, "the action failed in the child"
-    return False
+        return False
+    assert os.WEXITSTATUS(status) == DONE
+    return True
 
 
-def _run_to_death(number: int, action: Callable[[], object]) -> None:
-    left = number
+def run_and_fail(work: Callable[[], object], at: int, error: int = errno.ENOSPC) -> bool:
+    """Do *work* in a child in which every durable step from number *at* on fails with *error*; whether it ended well.
 
-    def count(_name: str, _path: str) -> None:
-        nonlocal left
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
+    Fails the test when anything but a CronosError comes out.
+    """
 
-    status = 1
+    def step(count: int) -> None:
+        if count >= at:
+            raise OSError(error, os.strerror(error))
+
+    status = _fork(work, step)
+    assert os.WIFEXITED(status)
+    assert os.WEXITSTATUS(status) in (DONE, FAILED_CLEANLY), "the child ended with a traceback"
+    return os.WEXITSTATUS(status) == DONE
+
+
+def _fork(work: Callable[[], object], at_step: Callable[[int], None]) -> int:
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        _child(work, at_step)
+    return os.waitpid(pid, 0)[1]
+
+
+def _child(work: Callable[[], object], at_step: Callable[[int], None]) -> None:
+    count = 0
+
+    def step(_name: str, _path: str) -> None:
+        nonlocal count
+        count += 1
+        at_step(count)
+
+    files.step = step
     try:
-        files.step = count
-        action()
-        status = 0
-    finally:
-        os._exit(status)
+        work()
+    except CronosError:
+        os._exit(FAILED_CLEANLY)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(70)
+    os._exit(DONE)

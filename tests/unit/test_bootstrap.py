@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,6 +72,13 @@ def test_a_git_directory_in_home_does_not_make_home_the_project(hermetic: Path, 
     make_tree(hermetic, {".git": {}, "notes": {}})
     monkeypatch.chdir(hermetic / "notes")
     assert resolve().project == (hermetic / "notes").resolve()
+
+
+def test_a_mark_where_everybody_can_write_does_not_count(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(place, {"shared/cronos.toml": "", "shared/mine": {}})
+    (place / "shared").chmod(0o1777)
+    monkeypatch.chdir(place / "shared/mine")
+    assert resolve().project == place / "shared/mine"
 
 
 def test_a_named_project_is_taken_as_it_is_and_by_its_real_path(place: Path) -> None:
@@ -248,10 +256,10 @@ def test_the_clock_tells_the_present_in_utc() -> None:
 
 
 @pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> LocalZone:
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalZone]:
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
-    yield LocalZone()  # type: ignore[misc]
+    yield LocalZone()
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 

@@ -11,7 +11,7 @@ import pytest
 from cronos_git.disk import files
 from cronos_git.disk.directories import build_directory, make_directory
 from cronos_git.errors import AccessError, CronosError, DiskFullError, HostError
-from tests.support.faults import killed_at
+from tests.support.faults import run_and_kill
 
 CONTENT = {"a/b/file": b"text", "top": b"", "a/empty": None}
 
@@ -51,20 +51,22 @@ def test_build_where_a_file_stands_is_refused_and_leaves_nothing(tmp_path: Path)
 
 
 def test_killed_at_any_step_the_directory_is_whole_or_absent_and_the_next_try_succeeds(tmp_path: Path) -> None:
-    for number in itertools.count():
+    for number in itertools.count(1):
         place = tmp_path / str(number) / "place"
-        killed = killed_at(number, lambda place=place: build_directory(place, CONTENT))  # type: ignore[misc]
+        ended = run_and_kill(lambda place=place: build_directory(place, CONTENT), number)  # type: ignore[misc]
         if place.exists():
             assert set(_everything(place)) == {"a", "a/b", "a/b/file", "a/empty", "top"}
         build_directory(place, CONTENT)
         assert _everything(place)["a/b/file"] == b"text"
         assert [path.name for path in place.parent.iterdir() if path.is_dir()] == ["place"]
-        if not killed:
+        if ended:
             break
     assert number > 10
 
 
-@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, DiskFullError), (errno.EACCES, AccessError), (errno.EIO, HostError)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, DiskFullError), (errno.EACCES, AccessError), (errno.EIO, HostError)]
+)
 def test_a_failure_at_any_step_is_reported_and_leaves_nothing(tmp_path: Path, number: int, error: type[CronosError]) -> None:
     for failing in itertools.count():
         steps = itertools.count()

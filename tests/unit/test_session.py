@@ -112,7 +112,9 @@ def test_the_installed_git_will_do() -> None:
     assert require_git() == git_version() >= session.MINIMUM_GIT
 
 
-@pytest.mark.parametrize(("told", "version"), [("2.39.5 (Apple Git-154)", (2, 39, 5)), ("3.0.rc1", (3, 0, 0)), ("2.45.1.windows.1", (2, 45, 1))])
+@pytest.mark.parametrize(
+    ("told", "version"), [("2.39.5 (Apple Git-154)", (2, 39, 5)), ("3.0.rc1", (3, 0, 0)), ("2.45.1.windows.1", (2, 45, 1))]
+)
 def test_versions_of_all_vendors_are_understood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, version: tuple[int, int, int]
 ) -> None:

@@ -29,7 +29,7 @@ from cronos_git.errors import (
     StoreMissingError,
 )
 from cronos_git.git.store import Store, store_path
-from tests.support.faults import killed_at
+from tests.support.faults import run_and_kill
 from tests.support.git import assert_store_sound, git
 from tests.support.stores import make_backup, make_store, put_backups
 
@@ -149,14 +149,14 @@ def _in_child(action: Callable[[], object]) -> int:
 
 
 def test_killed_while_creating_there_is_no_store_or_a_whole_one(tmp_path: Path) -> None:
-    for number in itertools.count():
+    for number in itertools.count(1):
         path = tmp_path / str(number) / "s.git"
-        killed = killed_at(number, lambda path=path: make_store(path))  # type: ignore[misc]
+        ended = run_and_kill(lambda path=path: make_store(path), number)  # type: ignore[misc]
         if path.exists():
             assert Store.open(path).project_root == "/project"
         make_store(path)
         assert [found.name for found in path.parent.iterdir() if found.is_dir()] == ["s.git"]
-        if not killed:
+        if ended:
             break
     git("--git-dir", path, "fsck", "--full", "--strict")
     assert number > 30
@@ -306,7 +306,12 @@ def _loose_object(body: bytes) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda packed: b"", lambda packed: packed[:-6], lambda packed: b"\0" * len(packed), lambda _packed: _loose_object(b"other")[1]],
+    [
+        lambda packed: b"",
+        lambda packed: packed[:-6],
+        lambda packed: b"\0" * len(packed),
+        lambda _packed: _loose_object(b"other")[1],
+    ],
     ids=["empty", "cut", "zeros", "another"],
 )
 def test_a_damaged_loose_object_is_damage(store: Store, spoil: Callable[[bytes], bytes]) -> None:
@@ -443,10 +448,10 @@ def test_killed_at_any_step_a_ref_is_old_or_new_and_can_be_written_again(store: 
         with store.lock():
             store.set_ref("refs/heads/module/x", new.commit)
 
-    for number in itertools.count():
+    for number in itertools.count(1):
         with store.lock():
             store.set_ref("refs/heads/module/x", old.commit)
-        if not killed_at(number, write):
+        if run_and_kill(write, number):
             break
         assert store.ref("refs/heads/module/x") in (old.commit, new.commit)
         git("--git-dir", store.path, "fsck", "--strict")

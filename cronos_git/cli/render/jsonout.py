@@ -41,12 +41,16 @@ def _rfc3339_ns(mtime_ns: int) -> str | None:
 
 def _object(record: Any) -> dict[str, Any]:
     if isinstance(record, Mapping):
-        items = [(str(key), value) for key, value in record.items()]
+        items = [(_text(str(key)), value) for key, value in record.items()]
     else:
         items = [(name, getattr(record, name)) for name in record.__dataclass_fields__]
     found: dict[str, Any] = {}
     for key, value in items:
-        _put(found, key, value)
+        kind = type(value)
+        if kind in _SCALARS or (kind is str and value.isascii()):
+            found[key] = value
+        else:
+            _put(found, key, value)
     if type(record) is Attributes:
         found["mtime"] = _rfc3339_ns(record.mtime_ns)
         found["xattrs"] = [{"name": visible(name), "value_b64": _base64(value)} for name, value in record.xattrs]
@@ -54,14 +58,15 @@ def _object(record: Any) -> dict[str, Any]:
 
 
 def _put(found: dict[str, Any], key: str, value: Any) -> None:
-    convert = _CONVERT.get(type(value))
-    plain = convert(value) if convert else _other(value)
-    if not key.isascii():
-        key = visible(key)
-    found[key] = plain
+    found[key] = _plain(value)
     raw = _raw(value)
     if raw is not None:
         found[f"{key}_b64"] = raw
+
+
+def _plain(value: Any) -> Any:
+    convert = _CONVERT.get(type(value))
+    return convert(value) if convert else _other(value)
 
 
 def _raw(value: Any) -> Any:
@@ -87,30 +92,25 @@ def _base64(value: str | bytes) -> str:
     return b64encode(value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")).decode("ascii")
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 def _text(value: str) -> str:
     return value if value.isascii() or _decodable(value) else visible(value)
 
 
 def _sequence(value: Sequence[Any]) -> list[Any]:
-    return [convert(item) if (convert := _CONVERT.get(type(item))) else _other(item) for item in value]
+    return [_plain(item) for item in value]
 
 
 def _other(value: Any) -> Any:
+    if type(value) in _SCALARS:
+        return value
     if is_dataclass(value) or isinstance(value, Mapping):
         return _object(value)
-    return str(value)
+    return _text(str(value))
 
 
+_SCALARS = frozenset({int, bool, float, type(None)})
 _CONVERT: dict[type, Callable[[Any], Any]] = {
     str: _text,
-    int: _same,
-    bool: _same,
-    float: _same,
-    type(None): _same,
     datetime: rfc3339,
     tuple: _sequence,
     list: _sequence,

@@ -93,6 +93,7 @@ class Watcher:
 
 def _new_progress(output: Output) -> Progress:
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Figures(ProgressColumn):
@@ -101,7 +102,12 @@ def _new_progress(output: Output) -> Progress:
         def render(self, task: Task) -> Text:
             return Text(figures(task.fields, task.elapsed or 0.0))
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), Figures(), TimeRemainingColumn(compact=True))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        Figures(Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True),
+    )
     return Progress(*columns, console=output.error_console, transient=True, refresh_per_second=10)
 
 
