@@ -6,7 +6,9 @@ prints, never reads the environment, and takes the time from its clock. Floor F8
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,9 @@ from cronos_git.model import (
     Entry,
     FileDiff,
     FoundEntry,
+    PrunePlan,
+    PruneReport,
+    PruneRequest,
     Query,
     RestorePlan,
     RestoreReport,
@@ -117,7 +122,9 @@ class Cronos:
             report = snapshot.take(self.store, backups, subject, request, self._circumstances(), run)
             if not report.unchanged:
                 counts = {"problems": len(report.problems), "bytes_stored": report.bytes_stored}
-                self._log("create", report.backup, counts, run)
+                self._log("create", {"backup": report.backup.id, **counts}, run)
+                if self.settings.auto_prune:
+                    report = replace(report, pruned=self._auto_prune(run))
                 self._fold(run)
         return report
 
@@ -190,6 +197,119 @@ class Cronos:
         return snapshot.Circumstances(
             now=self.clock.now(), identity=self.identity, tool_version=__version__, default_name=self.settings.name
         )
+
+    # --- prune, delete, undelete ---
+
+    def plan_prune(self, request: PruneRequest | None = None) -> PrunePlan:
+        """What retention keeps and drops, with the reasons; writes nothing.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+            UsageError: The request names a rule that does not exist, or a value that it cannot have.
+        """
+        from cronos_git.ops import prune
+        from cronos_git.rules.retention import policy_of
+
+        policy = policy_of(self.settings, (request or PruneRequest()).limits)
+        return prune.plan(catalog.load(self.store), policy, self.clock.now(), self.zone)
+
+    def apply_prune(self, plan: PrunePlan, run: Run | None = None) -> PruneReport:
+        """Move what a plan drops to the trash; `undelete` brings it back. Frees no space.
+
+        Raises:
+            RefusedError: A backup that the plan rests on has been changed or deleted since; nothing was changed.
+            DamageError: The store is damaged, so nothing is deleted from it.
+            StoreLockedError, DiskFullError, AccessError, HostError: Each backup exists or is in the trash.
+
+        Durability: when this returns, the backups are in the trash also after a power cut.
+        """
+        from cronos_git.ops import prune
+
+        run = run or Run()
+        with self._writing(run):
+            prune.apply(self.store, plan)
+            self._log_each("prune", plan.dropped, run)
+        return PruneReport(plan=plan, pruned=tuple(backup.id for backup in plan.dropped))
+
+    def _auto_prune(self, run: Run) -> tuple[str, ...]:
+        """Prune after a backup, which is made already, so that a failure is a notice; the ids of what was dropped."""
+        from cronos_git.ops import prune
+
+        try:
+            plan = self.plan_prune()
+            prune.apply(self.store, plan)
+        except CronosError as error:
+            text = f"Old backups were not pruned: {error.message} The new backup is safe."
+            run.emit(Noticed("warning", "prune.failed", text))
+            return ()
+        self._log_each("prune", plan.dropped, run)
+        return tuple(backup.id for backup in plan.dropped)
+
+    def delete(self, identifiers: Sequence[str], run: Run | None = None) -> list[Backup]:
+        """Move backups to the trash, in any case: no retention rule is asked. Frees no space.
+
+        Returns:
+            The backups that are in the trash now.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError: An identifier means no one backup; nothing was changed.
+            RefusedError: One is pinned; nothing was changed.
+            DamageError, StoreLockedError, DiskFullError, AccessError, HostError: As for `apply_prune`.
+
+        Durability: when this returns, the backups are in the trash also after a power cut.
+        """
+        from cronos_git.ops import prune
+
+        run = run or Run()
+        with self._writing(run):
+            chosen = self._choose(identifiers, catalog.load(self.store))
+            prune.delete(self.store, chosen)
+            self._log_each("delete", chosen, run)
+        return chosen
+
+    def trash(self) -> list[Backup]:
+        """The backups that `undelete` can bring back, newest first.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+        """
+        return catalog.load_trash(self.store)[::-1]
+
+    def undelete(self, identifiers: Sequence[str], run: Run | None = None) -> list[Backup]:
+        """Bring backups back from the trash.
+
+        Returns:
+            The backups that exist again.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError: An identifier means no one backup in the trash; nothing was changed.
+            DamageError, StoreLockedError, DiskFullError, AccessError, HostError: Each is still in the trash, or all are back.
+
+        Durability: when this returns, they exist also after a power cut.
+        """
+        from cronos_git.ops import prune
+
+        run = run or Run()
+        with self._writing(run):
+            chosen = self._choose(identifiers, catalog.load_trash(self.store))
+            prune.undelete(self.store, chosen)
+            self._log_each("undelete", chosen, run)
+        return chosen
+
+    def _choose(self, identifiers: Sequence[str], backups: Sequence[Backup]) -> list[Backup]:
+        """The backups that are meant, each once, in the order given."""
+        found = [resolve(text, backups, self.clock.now(), self.zone).backup for text in identifiers]
+        return list({backup.id: backup for backup in found}.values())
+
+    @contextlib.contextmanager
+    def _writing(self, run: Run) -> Iterator[None]:
+        """Hold the store's exclusive lock, with what killed runs left cleaned up."""
+        from cronos_git.git import maintenance
+
+        with self.store.lock(wait_s=self.settings.lock_wait):
+            maintenance.clean(self.store)
+            self._recover(run)
+            yield
 
     # --- finding ---
 
@@ -271,8 +391,6 @@ class Cronos:
 
     def _view_now(self, like: Backup) -> SnapshotView:
         """The project now, as far as the scope of *like* reaches."""
-        from dataclasses import replace
-
         from cronos_git.ops import snapshot
 
         described = self.record(like)["scope"]
@@ -338,7 +456,8 @@ class Cronos:
         self._recover_if_free(run)
         with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
             report = restore.apply(self.store, self.view(plan.backup), plan, verify=verify, run=run)
-        self._log("restore", plan.backup, {"problems": len(report.problems), "target": plan.target}, run)
+        facts = {"backup": plan.backup.id, "problems": len(report.problems), "target": plan.target}
+        self._log("restore", facts, run)
         return report
 
     def _recover_if_free(self, run: Run) -> None:
@@ -350,17 +469,27 @@ class Cronos:
             return
 
     def _recover(self, run: Run) -> None:
+        """Clean up after dead restores. A journal that cannot be read is told, as it must not stand in the way of a backup."""
         from cronos_git.ops import journal
 
-        if journal.abandoned(self.store):
-            from cronos_git.ops import restore
+        try:
+            if not journal.abandoned(self.store):
+                return
+        except CronosError as error:
+            run.emit(Noticed("warning", "restore.unrecovered", error.message))
+            return
+        from cronos_git.ops import restore
 
-            restore.recover(self.store, run)
+        restore.recover(self.store, run)
 
-    def _log(self, verb: str, backup: Backup, facts: Mapping[str, object], run: Run) -> None:
+    def _log_each(self, verb: str, backups: Sequence[Backup], run: Run) -> None:
+        if backups:
+            self._log(verb, {"backups": [backup.id for backup in backups]}, run)
+
+    def _log(self, verb: str, facts: Mapping[str, object], run: Run) -> None:
         """Note what was done. It is done already, so a log that cannot be written is a notice, not a failure."""
         who = {"user": self.identity.user, "host": self.identity.host}
-        entry = {"verb": verb, "time": self.clock.now().isoformat(), "backup": backup.id, "result": "done", **who, **facts}
+        entry = {"verb": verb, "time": self.clock.now().isoformat(), "result": "done", **who, **facts}
         try:
             oplog.append(self.store, entry)
         except CronosError as error:

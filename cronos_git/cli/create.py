@@ -124,6 +124,8 @@ def _show_report(session: Session, report: SnapshotReport) -> None:
         output.line(f"Saved {backup.id}: {holds}. Stored {size(report.bytes_stored)} in {duration(report.duration_s)}.")
         if backup.sequence == 1:
             output.note(f"New store: {session.engine().store_path}")
+        if report.pruned:
+            output.note(f"Retention moved {plural(len(report.pruned), 'backup')} to the trash; `cronos undelete` lists it.")
     if not session.options.json:
         _note_excluded(session, report.excluded)
     output.problems(report.problems)

@@ -52,10 +52,11 @@ class Reading:
 def read_file(dir_fd: int, entry: Found) -> Reading:
     """Read a regular file whole into memory; *entry* is what the walk saw of it."""
 
-    def take(fd: int, size: int) -> bytes:
-        return _read_to_end(fd, size)
-
-    return _read(dir_fd, entry, ATTEMPTS, take)
+    reading = _read(dir_fd, entry, ATTEMPTS, _read_to_end)
+    if reading.status in ("whole", "changed") and len(reading.body) != reading.entry.size:
+        # /proc, some FUSE, a file that changed: what was read is what counts
+        reading.entry = reading.entry._replace(size=len(reading.body))
+    return reading
 
 
 def read_large_file(dir_fd: int, entry: Found, take: Callable[[Iterator[bytes]], None]) -> Reading:

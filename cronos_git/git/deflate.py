@@ -13,6 +13,7 @@ except ImportError:
 NAME: str = _module.__name__
 compress = _module.compress
 crc32 = _module.crc32
+decompress = _module.decompress
 decompressobj = _module.decompressobj
 error: type[Exception] = _module.error
 

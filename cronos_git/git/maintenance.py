@@ -6,6 +6,7 @@ everything here under the store's exclusive lock.
 
 from __future__ import annotations
 
+from cronos_git.git import refs
 from cronos_git.git.pack import remove_leftovers
 from cronos_git.git.session import GitSession
 from cronos_git.git.store import Store
@@ -18,7 +19,8 @@ MOST_LOOSE_REFS = 500
 
 
 def clean(store: Store) -> list[str]:
-    """Delete temporary packs and stale `.keep` files of writers that died; the names of what was removed."""
+    """Delete temporary packs, stale `.keep` files and the lock of packed refs of writers that died; the names of the packs'."""
+    refs.break_packed_lock(store.path)
     return remove_leftovers(store.pack_dir)
 
 

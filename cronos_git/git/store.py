@@ -1,9 +1,9 @@
 """The store: one bare Git repository outside the project, made, opened, locked, read; and the only writer of its refs.
 
-Objects come from the store's own packs by `git.packindex`; what that cannot give (deltas of a compaction, loose objects of
-stock git) comes from pygit2, imported when first needed, which checks every hash too. New objects are written by `git.pack`.
-What lies where, and whether it
-may be opened, is `git.layout`'s; what objects mean is told by `rules.record`, `git.view` and `git.timeline`. Floor F6.
+Objects come from packs by `git.packindex`, and loose ones, which only stock git makes, by `git.loose`; deltas, which only a
+compaction makes, come from pygit2, imported when first needed, which checks every hash too. New objects are written by
+`git.pack`. What lies where, and whether it may be opened, is `git.layout`'s; what objects mean is told by `rules.record`,
+`git.view` and `git.timeline`. Floor F6.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from cronos_git.disk import files
 from cronos_git.disk.directories import build_directory
 from cronos_git.errors import HashMismatchError, ObjectMissingError, RefusedError, StoreFormatError
 from cronos_git.git import layout, refs
+from cronos_git.git.loose import read_loose
 from cronos_git.git.packindex import ObjectIndex
 from cronos_git.git.trees import EMPTY_TREE
+from cronos_git.model import Backup
 from cronos_git.rules.record import format_json
 
 if TYPE_CHECKING:
@@ -132,18 +134,7 @@ class Store:
         name = bytes.fromhex(oid)
         if name == EMPTY_TREE:
             return "tree", b""  # Git knows it without storing it
-        return self.index.read(name) or self._read_by_libgit2(name)
-
-    def size(self, oid: str) -> int:
-        """Size of an object's body in bytes, without reading it; its hash is not checked.
-
-        Raises:
-            ObjectMissingError, HashMismatchError: As for `read`.
-        """
-        name = bytes.fromhex(oid)
-        with _libgit2_errors(name):
-            _kind, size = self._repository.odb.read_header(_oid(name))
-        return size
+        return self.index.read(name) or read_loose(self.path / "objects", name) or self._read_by_libgit2(name)
 
     def contains(self, oid: str) -> bool:
         """Whether the store has an object; that it is sound is not checked."""
@@ -171,8 +162,15 @@ class Store:
             raise StoreFormatError(f"The store {self.path} cannot be opened as a Git repository: {error}.") from error
 
     def _read_by_libgit2(self, name: bytes) -> tuple[str, bytes]:
-        with _libgit2_errors(name):
-            kind, body = self._repository.odb.read(_oid(name))
+        repository = self._repository
+        import pygit2
+
+        try:
+            kind, body = repository.odb.read(_oid(name))
+        except KeyError as error:
+            raise _missing(name) from error
+        except pygit2.GitError as error:
+            raise _damaged(name, str(error)) from error
         return _KINDS[int(kind)], body
 
     # --- refs -------------------------------------------------------------------------------------------------------
@@ -183,6 +181,10 @@ class Store:
         Cost: about 10 microseconds for each ref that is not packed, 1 for each that is.
         """
         return refs.backup_tags(self.path)
+
+    def trash_refs(self) -> dict[str, str]:
+        """Tag object id of every backup in the trash, by backup id. Cost: as for `tag_refs`."""
+        return refs.backup_tags(self.path, refs.TRASH)
 
     def damaged_refs(self) -> dict[str, str]:
         """What is wrong with refs of backups, by backup id (`packed-refs` when it is that file); empty when all is well."""
@@ -224,6 +226,28 @@ class Store:
             refs.break_lock(self.path, name)
         refs.write_ref(self.path, name, oid)
 
+    def add_tag_refs(self, below: str, backups: Iterable[Backup]) -> None:
+        """Let every backup have its ref below `refs.BACKUP_TAGS` or `refs.TRASH`, all in one step. Needs the exclusive lock.
+
+        Raises:
+            DamageError: The file of packed refs is damaged.
+            StoreLockedError: A git that is at work, or was killed, has locked it.
+            DiskFullError, AccessError, HostError: It could not be written.
+
+        Durability: when this returns, the refs survive a power cut; if killed earlier, all or none exist.
+        """
+        refs.add_tag_refs(self.path, {below + backup.id: refs.TagRef(backup.tag, backup.commit) for backup in backups})
+
+    def remove_refs(self, names: Collection[str]) -> None:
+        """Remove refs, packed or not; those that do not exist are passed over. Needs the exclusive lock.
+
+        Raises:
+            All errors of `add_tag_refs`.
+
+        Durability: when this returns, they stay away after a power cut; if killed earlier, some may be left.
+        """
+        refs.remove_refs(self.path, names)
+
 
 # --- libgit2 --------------------------------------------------------------------------------------------------------
 
@@ -244,25 +268,17 @@ def _oid(name: bytes) -> pygit2.Oid:
     return pygit2.Oid(raw=name)
 
 
-@contextlib.contextmanager
-def _libgit2_errors(name: bytes) -> Iterator[None]:
-    import pygit2
-
-    try:
-        yield
-    except KeyError as error:
-        _raise_missing(name, error)
-    except pygit2.GitError as error:
-        raise HashMismatchError(
-            f"Object {name.hex()} is damaged: {error}.",
-            hint="Run `cronos verify` to see which backups and paths are hit.",
-            oid=name.hex(),
-        ) from error
-
-
-def _raise_missing(name: bytes, cause: Exception) -> NoReturn:
-    raise ObjectMissingError(
+def _missing(name: bytes) -> ObjectMissingError:
+    return ObjectMissingError(
         f"Object {name.hex()} is not in the store.",
         hint="Run `cronos verify` to see which backups and paths are hit.",
         oid=name.hex(),
-    ) from cause
+    )
+
+
+def _damaged(name: bytes, reason: str) -> HashMismatchError:
+    return HashMismatchError(
+        f"Object {name.hex()} is damaged: {reason}.",
+        hint="Run `cronos verify` to see which backups and paths are hit.",
+        oid=name.hex(),
+    )

@@ -6,7 +6,7 @@ one backup by what a user typed is `rules.identify`'s. Floor F7, below the verbs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
 
@@ -32,6 +32,17 @@ def load(store: Store) -> list[Backup]:
     Cost: some 30 microseconds a backup.
     """
     return sorted((found for found in _read_all(store) if isinstance(found, Backup)), key=lambda backup: backup.sequence)
+
+
+def load_trash(store: Store) -> list[Backup]:
+    """The deleted backups that can be read, by sequence; one that also has its tag is not deleted.
+
+    Cost: as for `load`.
+    """
+    gone = store.trash_refs()
+    for kept in gone.keys() & store.tag_refs().keys():
+        del gone[kept]
+    return sorted((found for found in _read_all(store, gone) if isinstance(found, Backup)), key=lambda backup: backup.sequence)
 
 
 def damaged_tags(store: Store) -> list[Damage]:
@@ -93,8 +104,8 @@ def _holds(backup: Backup, query: Query, holds: Callable[[Backup, str], bool]) -
     return query.contains is None or holds(backup, query.contains)
 
 
-def _read_all(store: Store) -> Iterator[Backup | Damage]:
-    for backup_id, oid in store.tag_refs().items():
+def _read_all(store: Store, refs: Mapping[str, str] | None = None) -> Iterator[Backup | Damage]:
+    for backup_id, oid in (store.tag_refs() if refs is None else refs).items():
         try:
             yield _read(store, backup_id, oid)
         except DamageError as error:

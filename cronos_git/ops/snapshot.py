@@ -28,6 +28,7 @@ from cronos_git.git.store import Store
 from cronos_git.git.trees import MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
 from cronos_git.git.view import SnapshotView, diff_views
 from cronos_git.model import Backup, Excluded, Scope, SnapshotPlan, SnapshotReport, SnapshotRequest
+from cronos_git.ops import catalog
 from cronos_git.ops.capture import Captured, CaptureOptions, capture
 from cronos_git.rules import record
 from cronos_git.rules.names import make_id, slug
@@ -238,14 +239,16 @@ def _draft(
     previous: Backup | None,
 ) -> Backup:
     name = slug(request.name or about.default_name)
-    identifier = make_id(name, about.now, store.tag_refs())
+    # What is in the trash may come back, so neither its ids nor its sequence numbers are given again.
+    identifier = make_id(name, about.now, store.tag_refs() | store.trash_refs())
+    known = [*backups, *catalog.load_trash(store)]
     return Backup(
         id=identifier,
         name=name,
         type=request.type,
         scope=scope.name,
         created=about.now,
-        sequence=1 + max((backup.sequence for backup in backups), default=0),
+        sequence=1 + max((backup.sequence for backup in known), default=0),
         parent=previous.id if previous else None,
         message=record.clean_line(request.message) or name,
         description=record.clean_text(request.description),

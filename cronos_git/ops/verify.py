@@ -53,7 +53,7 @@ def verify(
         check.read_packs()
     ordered = sorted(backups, key=lambda backup: backup.sequence)
     check.visit(ordered, quick=request.quick, announced=not whole_store)
-    damage = (*damaged_tags, *check.damage(ordered))
+    damage = (*damaged_tags, *check.damage(ordered, damaged_tags))
     run.emit(Finished(_PHASE))
     return VerifyReport(
         backups=len(backups),
@@ -105,28 +105,32 @@ class _Check:
         self.needed = needs.seen
         self._misfits = fit.misfits
 
-    def damage(self, backups: Sequence[Backup]) -> Iterator[Damage]:
+    def damage(self, backups: Sequence[Backup], damaged_tags: Sequence[Damage]) -> Iterator[Damage]:
         """What was found, pack by pack and path by path; what hits no backup is only told as an event."""
+        lost = [backup for tag in damaged_tags if tag.code == "missing" for backup in tag.backups]
         for problem in self._problems:
-            yield from self._pack_damage(problem, backups)
+            yield from self._pack_damage(problem, backups, () if problem.table else lost)
         found = {name: error for name, error in self._objects.faults.items() if name in self.needed}
-        if len(found) < len(self._objects.faults):
-            self._notice(
-                f"{len(self._objects.faults) - len(found)} damaged objects in the store are needed by none of these backups."
-            )
+        unreached = len(self._objects.faults) - len(found)
+        if unreached:
+            self._notice(f"Damaged objects in the store to which none of these backups leads: {unreached}.")
         found |= self._misfits
-        hits: dict[tuple[str, bytes], list[str]] = {}
-        if found:
-            where = Whereabouts(self._objects, found)
-            for backup in backups:
-                for hit in dict.fromkeys(where.paths(backup)):
-                    hits.setdefault(hit, []).append(backup.id)
-        for (path, name), ids in sorted(hits.items()):
+        for (path, name), ids in sorted(self._hits(found, backups).items()):
             yield self._object_damage(name, found[name], path, ids)
 
-    def _pack_damage(self, problem: PackProblem, backups: Sequence[Backup]) -> Iterator[Damage]:
+    def _hits(self, found: Mapping[bytes, DamageError], backups: Sequence[Backup]) -> dict[tuple[str, bytes], list[str]]:
+        """Ids of the backups, oldest first, by each path and object that is hit."""
+        hits: dict[tuple[str, bytes], list[str]] = {}
+        where = Whereabouts(self._objects, found)
+        for backup in backups if found else ():
+            for hit in dict.fromkeys(where.paths(backup)):
+                hits.setdefault(hit, []).append(backup.id)
+        return hits
+
+    def _pack_damage(self, problem: PackProblem, backups: Sequence[Backup], lost: Sequence[str]) -> Iterator[Damage]:
+        """Damage of a pack as a whole; the tags of *lost* backups may have been in it, as nobody can tell what it holds."""
         where = Whereabouts(self._objects, set(problem.table.names) if problem.table else self._objects.outside)
-        ids = tuple(backup.id for backup in backups if where.is_hit(backup))
+        ids = (*(backup.id for backup in backups if where.is_hit(backup)), *lost)
         if ids:
             yield Damage(backups=ids, path="", oid="", code="corrupt", text=problem.text)
         else:

@@ -130,6 +130,25 @@ directories. A pattern without a slash, such as `*.conf`, can match anywhere, so
 A pattern in `exclude` or `include` that is broken, or can match nothing, is an error. In ignore files such lines match
 nothing, as in Git.
 
+## Retention
+
+A backup is dropped when it is older than `retention_days` or when `max_backups` newer ones exist, unless a `keep_…` rule keeps
+it. With both limits at 0 the `keep_…` rules alone decide, and what none of them keeps is dropped, as by `restic forget`; with
+no rule either, nothing is. Each scope (the whole project, and each set of modules) is judged by itself. These always stay: the
+newest backup of a scope, pinned ones, and those dated in the future, which take no place in a `keep_…` rule.
+
+- "Newest" in `max_backups` and `keep_last` goes by the order in which backups were made, everything else by their time.
+- Hours, days, weeks (from Monday), months and years begin as your clock says; only those that have a backup count. The oldest
+  backup of all is kept too while a rule has fewer of them than it may keep.
+- `keep_within` counts back from the newest backup, not from now.
+- Restore points (type `restore-point`) have `restore_point_days` alone, and count nowhere else. Where one is the newest of its
+  scope, the newest other backup stays as well.
+
+The rules apply after each `cronos create`, unless `auto_prune` is false, and by `cronos prune`; `cronos prune -n` shows what they
+would do and why. What is dropped is moved to the trash: `cronos undelete` lists it and brings it back, for the next prune to judge
+again. This version of CRONOS never empties the trash, so neither `prune` nor `delete` makes a store smaller; freeing the space
+comes with a later one.
+
 ## Files of the predecessors
 
 In `cronos.yaml` a key may also be written as the environment variable is: `CRONOS_BACKUP_DIR: /path/to/backups`.

@@ -101,7 +101,7 @@ class Settings:
     max_backups: int = _key(
         100, "count", "Drop all but this many of the newest backups. 0 switches the limit off.", unit="backups"
     )
-    keep_last: int = _key(0, "count", "Keep at least this many of the newest backups.", unit="backups")
+    keep_last: int = _key(0, "count", "Keep this many of the newest backups, however old.", unit="backups")
     keep_hourly: int = _key(0, "count", "Keep the newest backup of each of this many hours that have one.", unit="hours")
     keep_daily: int = _key(0, "count", "Keep the newest backup of each of this many days that have one.", unit="days")
     keep_weekly: int = _key(0, "count", "Keep the newest backup of each of this many weeks that have one.", unit="weeks")
@@ -109,8 +109,7 @@ class Settings:
     keep_yearly: int = _key(0, "count", "Keep the newest backup of each of this many years that have one.", unit="years")
     keep_within: str = _key("", "duration", "Keep every backup made within this time before the newest one.")
     restore_point_days: int = _key(14, "count", "Drop restore points older than this. 0 keeps them all.", unit="days")
-    trash_days: int = _key(7, "count", "How long a dropped backup can be brought back.", unit="days")
-    auto_prune: bool = _key(True, "flag", "Drop what these rules drop after each backup.")
+    auto_prune: bool = _key(True, "flag", "Apply these rules after each backup.")
 
 
 KEYS: Mapping[str, Key] = {entry.name: Key(name=entry.name, **entry.metadata) for entry in fields(Settings)}

@@ -49,7 +49,7 @@ def test_failure_is_data_when_not_checked(tmp_path: Path) -> None:
 
 def test_a_run_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake_git(tmp_path / "bin", "exec /bin/sleep 60", monkeypatch)
-    with pytest.raises(GitCommandError, match="did not finish within 0.05 s"):
+    with pytest.raises(GitCommandError, match=r"did not finish within 0\.05 s"):
         GitSession().run("gc", timeout_s=0.05)
 
 
