@@ -25,7 +25,7 @@ def add_chunks(sink: ObjectSink, pieces: Iterable[bytes]) -> bytes:
 
     Memory: one piece and one chunk.
     """
-    oids = [sink.add_blobs([chunk])[0] for chunk in iter_chunks(pieces)]
+    oids = [sink.add_content(chunk) for chunk in iter_chunks(pieces)]
     width = max(8, len(str(len(oids) - 1)))
     return sink.add("tree", format_tree(TreeEntry(MODE_FILE, b"%0*d" % (width, n), oid) for n, oid in enumerate(oids)))
 

@@ -14,7 +14,7 @@ import hashlib
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,12 +31,21 @@ _OFFSET_LIMIT = 1 << 31
 class ObjectSink(Protocol):
     """Where new objects go: a pack, or nowhere in a dry run."""
 
+    @property
+    def stores(self) -> bool:
+        """Whether objects are stored, or only named."""
+        ...
+
     def add(self, kind: str, body: bytes) -> bytes:
         """Take an object, give back its 20-byte id."""
         ...
 
-    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """Take several blobs, give back their ids in the same order."""
+    def add_content(self, body: bytes) -> bytes:
+        """Take a piece of a file's content as a blob, give back its 20-byte id."""
+        ...
+
+    def add_packed(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take objects that `pack_object` made: pairs of id and packed bytes."""
         ...
 
 
@@ -61,16 +70,26 @@ def object_id(kind: str, body: bytes) -> bytes:
     return digest.digest()
 
 
+def pack_object(kind: str, body: bytes) -> tuple[bytes, bytes]:
+    """An object's 20-byte id, and its bytes as they stand in a pack: header and deflated body."""
+    return object_id(kind, body), _entry_header(_TYPES[kind], len(body)) + deflate.compress(body, deflate.LEVEL)
+
+
 class HashSink:
     """An ObjectSink that only names objects; a dry run stores nothing."""
+
+    stores = False
 
     def add(self, kind: str, body: bytes) -> bytes:
         """The object's 20-byte id."""
         return object_id(kind, body)
 
-    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """The blobs' ids."""
-        return [object_id("blob", body) for body in bodies]
+    def add_content(self, body: bytes) -> bytes:
+        """The blob's id."""
+        return object_id("blob", body)
+
+    def add_packed(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
+        """Nothing: what is packed has its name already."""
 
 
 class PackWriter:
@@ -82,6 +101,8 @@ class PackWriter:
         pack_dir: `objects/pack` of the store.
         contains: Tells whether the store already has an object; such objects are not written again.
     """
+
+    stores = True
 
     def __init__(self, pack_dir: Path, contains: Callable[[bytes], bool]) -> None:
         self._pack_dir = pack_dir
@@ -107,20 +128,16 @@ class PackWriter:
         """
         oid = object_id(kind, body)
         if oid not in self._entries and not self._contains(oid):
-            self._append([(oid, _entry_header(_TYPES[kind], len(body)) + deflate.compress(body, deflate.LEVEL))])
+            self._append([(oid, pack_object(kind, body)[1])])
         return oid
 
-    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """Store several blobs, taking the writer's lock once; the ids in the same order."""
-        oids, fresh = [], []
-        for body in bodies:
-            oid = object_id("blob", body)
-            oids.append(oid)
-            if oid not in self._entries and not self._contains(oid):
-                fresh.append((oid, _entry_header(3, len(body)) + deflate.compress(body, deflate.LEVEL)))
-        if fresh:
-            self._append(fresh)
-        return oids
+    def add_content(self, body: bytes) -> bytes:
+        """Store a blob unless it is there already; as `add`."""
+        return self.add("blob", body)
+
+    def add_packed(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store objects that `pack_object` made, unless they are there already; errors as `add`."""
+        self._append([(oid, packed) for oid, packed in objects if not self._contains(oid)])
 
     def _append(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
         with self._lock:

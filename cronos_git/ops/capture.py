@@ -2,8 +2,8 @@
 
     walk -> fingerprints -> read only what changed -> blobs -> trees, from the leaves up
 
-The objects go to an ObjectSink: a pack, or a hash that stores nothing. Reading runs in a few threads, since hashing and
-deflating release Python's lock; trees are made by one. What a backup is called and when it counts is `snapshot`'s. Floor F7.
+The objects go to an ObjectSink: a pack, or a hash that stores nothing. Reading runs in a few threads, or in child processes when
+there is much to read; trees are made here. What a backup is called and when it counts is `snapshot`'s. Floor F7, below the verbs.
 
 Cost: one walk; one open and read for each file that the stat cache does not vouch for; one tree and one attribute blob for each
 directory with a change below it. Memory: one tuple an entry, and the contents of a few batches.
@@ -18,17 +18,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cronos_git.disk import contents, owners, walk
-from cronos_git.disk.contents import Reading
 from cronos_git.disk.fingerprints import KnownDirectory, KnownFile, StatCache, pack_files
 from cronos_git.disk.walk import Directory, Found, Scan, WalkRules
 from cronos_git.disk.workers import run_batches
 from cronos_git.events import Advanced, Finished, Run, Started
 from cronos_git.git.chunks import add_chunks
+from cronos_git.git.ingest import Batch, Ingested, has_content, ingest, ingested
+from cronos_git.git.ingesters import Ingesters, is_worthwhile
 from cronos_git.git.pack import ObjectSink
-from cronos_git.git.trees import MODE_DIRECTORY, MODE_EXECUTABLE, MODE_FILE, MODE_SYMLINK, TreeEntry, format_tree
+from cronos_git.git.trees import MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
 from cronos_git.model import Problem
 from cronos_git.rules.attributes import format_record, format_xattrs, join_extras, join_lines, owner_lines
-from cronos_git.rules.names import ATTRIBUTES_NAME, encode_name, is_inspected, passes_fsck
+from cronos_git.rules.names import ATTRIBUTES_NAME, encode_name, is_inspected
 
 _BATCH_FILES = 128
 _BATCH_BYTES = 8 << 20
@@ -95,7 +96,6 @@ class _Outcome:
     flag: str = ""
 
 
-_Batch = list[tuple[Directory, list[Found]]]
 _Outcomes = dict[str, _Outcome]
 
 
@@ -112,7 +112,7 @@ def capture(root: str, options: CaptureOptions, cache: StatCache, sink: ObjectSi
         run.emit(Started("scan"))
         scanned = walk.scan(root_fd, options.rules, walk.branches(options.scope), run)
         run.emit(Finished("scan"))
-        capturer = _Capturer(root_fd, options, cache, sink, run, Captured(scanned, problems=list(scanned.problems)))
+        capturer = _Capturer(root, root_fd, options, cache, sink, run, Captured(scanned, problems=list(scanned.problems)))
         capturer.read_changed()
         result = capturer.result
         result.data, result.attributes = capturer.assemble(scanned.top)
@@ -123,8 +123,9 @@ def capture(root: str, options: CaptureOptions, cache: StatCache, sink: ObjectSi
 
 class _Capturer:
     def __init__(
-        self, root_fd: int, options: CaptureOptions, cache: StatCache, sink: ObjectSink, run: Run, result: Captured
+        self, root: str, root_fd: int, options: CaptureOptions, cache: StatCache, sink: ObjectSink, run: Run, result: Captured
     ) -> None:
+        self.root = root
         self.root_fd = root_fd
         self.options = options
         self.cache = cache.directories
@@ -137,12 +138,23 @@ class _Capturer:
 
     def read_changed(self) -> None:
         """Read and store every file that the cache does not vouch for."""
-        changed = [(node, fresh) for node in _preorder(self.result.scan.top) if (fresh := self._unknown(node))]
+        changed = [(node.path, fresh) for node in _preorder(self.result.scan.top) if (fresh := self._unknown(node))]
         total_bytes = sum(entry.size for _, entries in changed for entry in entries)
         self.run.emit(Started("store", sum(len(entries) for _, entries in changed), total_bytes))
-        batches = _batches(changed, self.options.chunk_threshold)
-        run_batches(batches, self._read_batch, self._take, self.run)
+        small = [(path, rest) for path, entries in changed if (rest := [e for e in entries if not self._is_large(e)])]
+        self._ingest(list(_batches(small)))
+        large = [(path, entry) for path, entries in changed for entry in entries if self._is_large(entry)]
+        run_batches(large, self._read_large, self._take, self.run)
         self.run.emit(Finished("store"))
+
+    def _ingest(self, batches: list[Batch]) -> None:
+        """Small files: by child processes when there are many, else by threads."""
+        if self.sink.stores and is_worthwhile(batches):
+            with Ingesters(self.root, self.root_fd) as children:
+                run_batches(batches, children.ingest, self._take, self.run)
+        else:
+            pack = self.sink.stores
+            run_batches(batches, lambda batch: ingest(self.root_fd, batch, pack=pack), self._take, self.run)
 
     def _unknown(self, node: Directory) -> list[Found]:
         """Entries to read; those that are known go to the outcomes at once."""
@@ -160,65 +172,48 @@ class _Capturer:
                 fresh.append(entry)
         return fresh
 
-    def _take(self, results: Iterable[tuple[str, Reading, _Outcome | None]]) -> None:
-        """Account for what a batch gave; runs on the main thread only."""
+    def _take(self, batch: list[Ingested]) -> None:
+        """Store and account for what a batch gave; runs on the main thread only."""
+        self.sink.add_packed((done.oid, done.packed) for done in batch if done.packed)
         result = self.result
-        path = ""
-        for directory, reading, outcome in results:
-            path = f"{directory}/{reading.entry.name}" if directory else reading.entry.name
-            if stat.S_ISREG(reading.entry.mode) and reading.status in ("whole", "changed"):
+        for done in batch:
+            if stat.S_ISREG(done.entry.mode) and done.status in ("whole", "changed"):
                 result.files_read += 1
-                result.bytes_read += reading.entry.size
-            if reading.status != "whole":
-                result.problems.append(Problem(path=path, code=reading.status, text=reading.why))
-            if outcome is not None:
-                self.outcomes[directory][reading.entry.name] = outcome
-                if self.options.remember_sources:
-                    result.sources[outcome.known.oid.hex()] = path
-        self.run.emit(Advanced(result.files_read, result.bytes_read, path))
-
-    def _read_batch(self, batch: _Batch) -> list[tuple[str, Reading, _Outcome | None]]:
-        results = []
-        for node, entries in batch:
-            self.run.checkpoint()
-            results += [(node.path, reading, outcome) for reading, outcome in self._read_entries(node, entries)]
-        return results
-
-    def _read_entries(self, node: Directory, entries: list[Found]) -> list[tuple[Reading, _Outcome | None]]:
-        try:
-            fd = walk.open_beneath(self.root_fd, node.path)
-        except OSError as error:
-            why = f"its directory can no longer be opened: {error.strerror}"
-            return [(Reading(entry, "vanished", why=why), None) for entry in entries]
-        try:
-            large = [entry for entry in entries if self._is_large(entry)]
-            whole = [self._read_one(fd, entry) for entry in entries if not self._is_large(entry)]
-            oids = self.sink.add_blobs([reading.body for reading in whole if _has_content(reading)])
-            following = iter(oids)
-            done = [(r, _outcome(r, next(following) if _has_content(r) else b"")) for r in whole]
-            return done + [self._read_large(fd, entry) for entry in large]
-        finally:
-            os.close(fd)
+                result.bytes_read += done.entry.size
+            if done.status != "whole":
+                result.problems.append(Problem(path=done.path, code=done.status, text=done.why))
+            if done.status != "vanished":
+                self.outcomes[done.directory][done.entry.name] = _outcome(done)
+            if self.options.remember_sources and done.oid:
+                result.sources[done.oid.hex()] = done.path
+        self.run.emit(Advanced(result.files_read, result.bytes_read, batch[-1].path))
 
     def _is_large(self, entry: Found) -> bool:
         return entry.size >= self.options.chunk_threshold and stat.S_ISREG(entry.mode)
 
-    def _read_one(self, fd: int, entry: Found) -> Reading:
-        if stat.S_ISREG(entry.mode):
-            return contents.read_file(fd, entry)
-        if stat.S_ISLNK(entry.mode):
-            return contents.read_link(fd, entry)
-        return Reading(entry, xattrs=contents.xattrs_beneath(fd, entry.name))
-
-    def _read_large(self, fd: int, entry: Found) -> tuple[Reading, _Outcome | None]:
+    def _read_large(self, place: tuple[str, Found]) -> list[Ingested]:
+        """Store one large file in chunks; its content never lies in memory whole."""
+        directory, entry = place
         tree = b""
 
         def take(pieces: Iterator[bytes]) -> None:
             nonlocal tree
-            tree = add_chunks(self.sink, pieces)
+            tree = add_chunks(self.sink, map(self._checked, pieces))
 
-        reading = contents.read_large_file(fd, entry, take)
-        return reading, _outcome(reading, tree, chunked=True)
+        try:
+            fd = walk.open_beneath(self.root_fd, directory)
+        except OSError as error:
+            why = f"its directory can no longer be opened: {error.strerror}"
+            return [ingested(directory, contents.Reading(entry, "vanished", why=why))]
+        try:
+            reading = contents.read_large_file(fd, entry, take)
+        finally:
+            os.close(fd)
+        return [ingested(directory, reading, tree if has_content(reading) else b"", chunked=True)]
+
+    def _checked(self, piece: bytes) -> bytes:
+        self.run.checkpoint()  # a large file takes long
+        return piece
 
     # --- trees ---
 
@@ -233,7 +228,8 @@ class _Capturer:
             if known.below == below:
                 self.result.cache[node.path] = known
                 return known.data, known.attributes
-            outcomes = {e.name: _Outcome(e, f) for e in node.entries if (f := known.known_files().get(e.name))}
+            files = known.known_files()
+            outcomes = {entry.name: _Outcome(entry, files[entry.name]) for entry in node.entries}
         else:
             outcomes = self.outcomes.get(node.path, {})
             self._count([outcome.entry for outcome in outcomes.values()])
@@ -304,52 +300,26 @@ def _preorder(top: Directory) -> Iterator[Directory]:
         pending.extend(reversed(node.children))
 
 
-def _batches(changed: list[tuple[Directory, list[Found]]], large_bytes: int) -> Iterator[_Batch]:
-    """Cut the work into pieces of about equal cost; a large file is a piece of its own."""
-    batch: _Batch = []
+def _batches(changed: list[tuple[str, list[Found]]]) -> Iterator[Batch]:
+    """Cut the work into pieces of about equal cost."""
+    batch: Batch = []
     files = size = 0
-    for node, entries in changed:
-        for start in range(0, len(entries), _BATCH_FILES):
-            part = entries[start : start + _BATCH_FILES]
-            for group in _split_by_bytes(part, large_bytes):
-                batch.append((node, group))
-                files += len(group)
-                size += sum(entry.size for entry in group)
-                if files >= _BATCH_FILES or size >= _BATCH_BYTES:
-                    yield batch
-                    batch, files, size = [], 0, 0
+    for path, entries in changed:
+        start = 0
+        for position, entry in enumerate(entries, 1):
+            files += 1
+            size += entry.size
+            if files >= _BATCH_FILES or size >= _BATCH_BYTES:
+                yield [*batch, (path, entries[start:position])]
+                batch, files, size, start = [], 0, 0, position
+        if start < len(entries):
+            batch.append((path, entries[start:]))
     if batch:
         yield batch
 
 
-def _split_by_bytes(entries: list[Found], large_bytes: int) -> Iterator[list[Found]]:
-    group: list[Found] = []
-    size = 0
-    for entry in entries:
-        if entry.size >= large_bytes:
-            yield [entry]
-            continue
-        group.append(entry)
-        size += entry.size
-        if size >= _BATCH_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
-def _has_content(reading: Reading) -> bool:
-    """Whether it gives a blob; FIFOs, sockets and devices do not."""
-    mode = reading.entry.mode
-    return reading.status in ("whole", "changed") and (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
-
-
-def _outcome(reading: Reading, oid: bytes, *, chunked: bool = False) -> _Outcome | None:
-    """How the entry will stand in the trees; None when it vanished."""
-    if reading.status == "vanished":
-        return None
-    entry = reading.entry
-    tree_mode = _tree_mode(entry.mode, chunked) if _has_content(reading) else 0
+def _outcome(done: Ingested) -> _Outcome:
+    entry = done.entry
     known = KnownFile(
         entry.mode,
         entry.inode,
@@ -357,29 +327,12 @@ def _outcome(reading: Reading, oid: bytes, *, chunked: bool = False) -> _Outcome
         entry.mtime_ns,
         entry.ctime_ns,
         entry.device,
-        tree_mode,
-        _stored_name(reading, chunked) if tree_mode else b"",
-        oid if tree_mode else b"",
-        format_xattrs(reading.xattrs),
+        done.tree_mode,
+        done.stored,
+        done.oid,
+        done.xattrs,
     )
-    return _Outcome(entry, known, "" if reading.status == "whole" else reading.status)
-
-
-def _tree_mode(mode: int, chunked: bool) -> int:
-    if chunked:
-        return MODE_DIRECTORY
-    if stat.S_ISLNK(mode):
-        return MODE_SYMLINK
-    return MODE_EXECUTABLE if mode & stat.S_IXUSR else MODE_FILE
-
-
-def _stored_name(reading: Reading, chunked: bool) -> bytes:
-    """The stored name, empty when it is the plain one."""
-    raw = os.fsencode(reading.entry.name)
-    plain = stat.S_ISREG(reading.entry.mode) and not chunked
-    forced = is_inspected(raw) and not (plain and passes_fsck(raw, reading.body))
-    stored = encode_name(raw, chunked=chunked, forced=forced)
-    return b"" if stored == raw else stored
+    return _Outcome(entry, known, "" if done.status == "whole" else done.status)
 
 
 def _stored_directory(path: str) -> bytes:

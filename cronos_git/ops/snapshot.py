@@ -104,6 +104,7 @@ class _KeepingSink:
 
     def __init__(self, sink: ObjectSink) -> None:
         self._sink = sink
+        self.stores = sink.stores
         self.kept: dict[str, tuple[str, bytes]] = {}
 
     def add(self, kind: str, body: bytes) -> bytes:
@@ -111,8 +112,11 @@ class _KeepingSink:
         self.kept[oid.hex()] = (kind, body)
         return oid
 
-    def add_blobs(self, bodies: Sequence[bytes]) -> list[bytes]:
-        return self._sink.add_blobs(bodies)
+    def add_content(self, body: bytes) -> bytes:
+        return self._sink.add_content(body)
+
+    def add_packed(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
+        self._sink.add_packed(objects)
 
 
 def take(

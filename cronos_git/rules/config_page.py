@@ -144,10 +144,10 @@ newest backup of a scope, pinned ones, and those dated in the future, which take
 - Restore points (type `restore-point`) have `restore_point_days` alone, and count nowhere else. Where one is the newest of its
   scope, the newest other backup stays as well.
 
-The rules apply after each `cronos create`, unless `auto_prune` is false, and by `cronos prune`; `cronos prune -n` shows what they
-would do and why. What is dropped is moved to the trash: `cronos undelete` lists it and brings it back, for the next prune to judge
-again. This version of CRONOS never empties the trash, so neither `prune` nor `delete` makes a store smaller; freeing the space
-comes with a later one.
+The rules apply after each `cronos create`, unless `auto_prune` is false, and by `cronos prune`; `cronos prune -n` shows what
+they would do and why. What is dropped is moved to the trash: `cronos undelete` lists it and brings it back, for the next prune
+to judge again. This version of CRONOS never empties the trash, so neither `prune` nor `delete` makes a store smaller; freeing
+the space comes with a later one.
 
 ## Files of the predecessors
 

@@ -121,12 +121,12 @@ def _limits_reached(policy: Policy, backup: Backup, newer: int | None, now: date
     """
     if newer is None:
         too_old = _is_older(backup, policy.restore_point_days, now)
-        return [f"restore point of more than {policy.restore_point_days} days (restore_point_days)"] if too_old else []
+        return [f"restore point older than restore_point_days ({policy.restore_point_days})"] if too_old else []
     reached = []
     if _is_older(backup, policy.retention_days, now):
-        reached.append(f"older than {policy.retention_days} days (retention_days)")
+        reached.append(f"older than retention_days ({policy.retention_days})")
     if 0 < policy.max_backups <= newer:
-        reached.append(f"{policy.max_backups} newer ones exist (max_backups)")
+        reached.append(f"not among the newest max_backups ({policy.max_backups})")
     if not _has_limits(policy) and _has_rules(policy):
         reached.append("held by no keep rule")
     return reached
@@ -156,10 +156,10 @@ def _held_by_rules(policy: Policy, present: Sequence[Backup], zone: tzinfo) -> R
     """What the keep rules hold of one scope's backups, given newest first by sequence; none is dated in the future."""
     held: dict[str, list[str]] = defaultdict(list)
     for backup in present[: policy.keep_last]:
-        held[backup.id].append(f"one of the last {policy.keep_last} (keep_last)")
+        held[backup.id].append(f"among the newest keep_last ({policy.keep_last})")
     by_clock = sorted(present, key=lambda backup: (backup.created, backup.sequence), reverse=True)
     for backup in _within(policy.keep_within, by_clock, zone):
-        held[backup.id].append(f"within {policy.keep_within} of the newest (keep_within)")
+        held[backup.id].append(f"within keep_within ({policy.keep_within}) of the newest")
     for rule in _PERIODS:
         for backup, reason in _newest_of_periods(rule, getattr(policy, rule), by_clock, zone):
             held[backup.id].append(reason)

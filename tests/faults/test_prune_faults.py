@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cronos_git.disk import files
 from cronos_git.engine import Cronos
 from cronos_git.model import PruneRequest, SnapshotRequest
 from tests.support.engine import make_engine
@@ -74,30 +76,45 @@ def timeline(engine: Cronos, branch: str) -> str:
     return "".join(git("--git-dir", engine.store_path, "log", "--format=%s", branch, "--", check=False).split())
 
 
-@pytest.mark.parametrize("work", AFTER, ids=lambda work: work.__name__)
-def test_kill_at_every_step(tmp_path: Path, work: Work) -> None:
-    seen = set()
+def sweep(room: Path, fault: Callable[[Callable[[], object], int], bool], work: Work) -> set[str]:
+    """Do *work* on the same store again and again, with the fault at every step; what it can leave."""
+    prepared(room)
+    stores, saved, seen = room / "stores", room / "saved", set()
+    shutil.copytree(stores, saved)
     for at in itertools.count(1):
-        room = tmp_path / str(at)
-        room.mkdir()
-        engine = prepared(room)
-        ended = run_and_kill(lambda engine=engine: work(engine), at)  # type: ignore[misc]
+        ended = fault(lambda: work(make_engine(room)), at)
         seen.add(check(room, work))
         if ended:
             break
+        shutil.rmtree(stores)
+        shutil.copytree(saved, stores)
     assert at > 10
+    return seen
+
+
+@pytest.mark.parametrize("work", AFTER, ids=lambda work: work.__name__)
+def test_kill_at_every_step(tmp_path: Path, work: Work) -> None:
+    seen = sweep(tmp_path, run_and_kill, work)
     assert {"abcefm", AFTER[work]} <= seen
-    assert_store_sound(engine.store_path, room)
+    assert_store_sound(make_engine(tmp_path).store_path, tmp_path)
 
 
 @pytest.mark.parametrize("work", AFTER, ids=lambda work: work.__name__)
 def test_full_disk_from_every_step_on(tmp_path: Path, work: Work) -> None:
-    for at in itertools.count(1):
-        room = tmp_path / str(at)
-        room.mkdir()
-        engine = prepared(room)
-        ended = run_and_fail(lambda engine=engine: work(engine), at)  # type: ignore[misc]
-        check(room, work)
-        if ended:
-            break
-    assert at > 10
+    assert {"abcefm", AFTER[work]} <= sweep(tmp_path, run_and_fail, work)
+
+
+def test_no_tag_is_removed_before_its_trash_ref_is_durable(tmp_path: Path) -> None:
+    engine = prepared(tmp_path)
+    steps: list[tuple[str, str]] = []
+    files.step = lambda name, path: steps.append((name, Path(path).name))
+    delete(engine)
+    packed = [number for number, step in enumerate(steps) if step == ("rename", "packed-refs")]
+    unlinked = [number for number, (name, path) in enumerate(steps) if name == "unlink" and path.startswith(("e_", "m_"))]
+    assert steps[packed[0] - 1 : packed[0] + 2] == [
+        ("fsync", "packed-refs.lock"),
+        ("rename", "packed-refs"),
+        ("fsync_dir", engine.store_path.name),
+    ]
+    assert packed[0] < steps.index(("rename", "main")) < packed[-1] < unlinked[0]
+    assert steps[unlinked[-1] + 1] == ("fsync_dir", "backup")

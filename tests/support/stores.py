@@ -9,7 +9,7 @@ from typing import Any
 
 from cronos_git.git.pack import PackWriter
 from cronos_git.git.store import Store
-from cronos_git.git.trees import EMPTY_TREE, MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
+from cronos_git.git.trees import MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
 from cronos_git.model import SCOPE_PROJECT, Backup
 from cronos_git.rules.record import Identity, format_commit, format_tag, identity_line, snapshot_message
 
@@ -76,7 +76,7 @@ def _put_snapshot(writer: PackWriter, backup: Backup, text: bytes) -> str:
         return writer.add("tree", format_tree(TreeEntry(*entry) for entry in entries))
 
     data = tree((MODE_FILE, b"file.txt", writer.add("blob", text)))
-    meta = tree((MODE_FILE, b"snapshot.json", writer.add("blob", b"{}\n")), (MODE_DIRECTORY, b"attributes", EMPTY_TREE))
+    meta = tree((MODE_FILE, b"snapshot.json", writer.add("blob", b"{}\n")), (MODE_DIRECTORY, b"attributes", tree()))
     root = tree((MODE_DIRECTORY, b"data", data), (MODE_DIRECTORY, b"meta", meta))
     who = identity_line(IDENTITY, backup.created)
     message = snapshot_message(backup)

@@ -103,7 +103,16 @@ def test_a_working_directory_that_is_gone_is_an_error(place: Path, monkeypatch: 
 
 
 def test_layers_rank_as_documented(place: Path, hermetic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "restore_point_days", "max_backups"]
+    keys = [
+        "keep_last",
+        "keep_hourly",
+        "keep_daily",
+        "keep_weekly",
+        "keep_monthly",
+        "keep_yearly",
+        "restore_point_days",
+        "max_backups",
+    ]
     setting = [f"{key} = {{}}\n" for key in keys]
     make_tree(place, {"etc/config.toml": "".join(setting).format(*[1] * 8)})
     make_tree(hermetic, {".config/cronos/config.toml": "".join(setting[1:]).format(*[2] * 7)})

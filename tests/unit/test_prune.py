@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from cronos_git.rules.retention import Policy
 from tests.support.clock import FakeClock
 from tests.support.engine import LATER, make_engine
 from tests.support.git import assert_store_sound, git
-from tests.support.stores import IDENTITY, NOON, make_backup, make_store, put_backups
+from tests.support.stores import IDENTITY, make_backup, make_store, put_backups
 from tests.support.trees import assert_same_tree, make_tree
 
 
@@ -110,7 +110,7 @@ def test_a_thousand_backups_with_packed_refs(tmp_path: Path) -> None:
     backups = put_backups(store, [make_backup(number) for number in range(1, 1001)])
     git("--git-dir", store.path, "pack-refs", "--all")
     backups += put_backups(store, [make_backup(number) for number in range(1001, 1011)])
-    plan = prune.plan(catalog.load(store), Policy(max_backups=5), backups[-1].created, NOON.tzinfo or LATER.tzinfo)  # type: ignore[arg-type]
+    plan = prune.plan(catalog.load(store), Policy(max_backups=5), LATER, UTC)
     with store.lock():
         prune.apply(store, plan)
     assert [backup.id for backup in catalog.load(store)] == [backup.id for backup in backups[-5:]]

@@ -237,9 +237,9 @@ def test_every_decision_says_why() -> None:
         "1": ("newest of its scope", "newest of its month (keep_monthly)", "newest of its year (keep_yearly)"),
         "2": ("no limit reached",),
         "39": ("newest of its month (keep_monthly)",),
-        "40": ("older than 30 days (retention_days)",),
-        "300": ("older than 30 days (retention_days)",),
-        "400": ("older than 30 days (retention_days)", "5 newer ones exist (max_backups)"),
+        "40": ("older than retention_days (30)",),
+        "300": ("older than retention_days (30)",),
+        "400": ("older than retention_days (30)", "not among the newest max_backups (5)"),
     }
 
 
@@ -252,9 +252,9 @@ def test_reasons_name_rules_pins_and_restore_points() -> None:
     ]
     assert reasons(Policy(keep_last=1, keep_within="1h", keep_daily=5, restore_point_days=7), backups) == {
         "f": ("newest of its scope", "dated in the future"),
-        "q": ("one of the last 1 (keep_last)", "within 1h of the newest (keep_within)", "newest of its day (keep_daily)"),
+        "q": ("among the newest keep_last (1)", "within keep_within (1h) of the newest", "newest of its day (keep_daily)"),
         "p": ("pinned", "newest of its day (keep_daily)"),
-        "9": ("restore point of more than 7 days (restore_point_days)",),
+        "9": ("restore point older than restore_point_days (7)",),
     }
     assert reasons(Policy(keep_yearly=9), days_ago(2, 1, 0))["2"] == ("oldest, and places are left (keep_yearly)",)
     assert reasons(Policy(keep_last=1), days_ago(2, 1))["2"] == ("held by no keep rule",)
