@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from cronos_git.disk import files
 from cronos_git.disk.walk import Found
+from cronos_git.rules import deflate
 
 _MAGIC = b"cronos-statcache 1\n"
 
@@ -67,23 +68,30 @@ class KnownDirectory(NamedTuple):
         below: Digest over the ids of its subdirectories' trees.
         data: 20-byte id of its tree in `data/`.
         attributes: The same in `meta/attributes/`.
-        files: marshal of `{name: KnownFile as tuple}`; decoded only when the directory changed.
+        entry_count: Number of its entries that are not directories.
+        size_bytes: Bytes of the regular files among them.
+        files: Deflated marshal of `{name: KnownFile as tuple}`; decoded only when the directory changed.
     """
 
     fingerprint: bytes
     below: bytes
     data: bytes
     attributes: bytes
+    entry_count: int
+    size_bytes: int
     files: bytes
 
     def known_files(self) -> dict[str, KnownFile]:
         """The files, by name."""
-        return {name: KnownFile(*fields) for name, fields in marshal.loads(self.files).items()}  # noqa: S302 - digest checked at load
+        fields_by_name = marshal.loads(deflate.decompress(self.files))  # noqa: S302 - its digest was checked at load
+        return {name: KnownFile(*fields) for name, fields in fields_by_name.items()}
 
 
 def pack_files(known: dict[str, KnownFile]) -> bytes:
     """The `files` of a KnownDirectory."""
-    return marshal.dumps({name: tuple(fields) for name, fields in known.items()}, 2)
+    plain = marshal.dumps({name: tuple(fields) for name, fields in known.items()}, 2)
+    packed: bytes = deflate.compress(plain, deflate.LEVEL)
+    return packed
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import hashlib
 import marshal
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,7 +90,6 @@ class Scan:
     excluded_directories: int = 0
     directories: int = 0
     files: int = 0
-    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,18 +181,22 @@ def scan(root_fd: int, rules: WalkRules, scope: Branches | None, run: Run) -> Sc
 
 def found(name: str, info: os.stat_result) -> Found:
     """The part of a `stat` result that matters."""
-    return Found(
-        name,
-        info.st_mode,
-        info.st_ino,
-        info.st_size,
-        info.st_mtime_ns,
-        info.st_ctime_ns,
-        info.st_uid,
-        info.st_gid,
-        info.st_nlink,
-        info.st_dev,
-        info.st_rdev,
+    # Past NamedTuple's own constructor, which costs twice as much: this runs for every entry of every walk.
+    return tuple.__new__(
+        Found,
+        (
+            name,
+            info.st_mode,
+            info.st_ino,
+            info.st_size,
+            info.st_mtime_ns,
+            info.st_ctime_ns,
+            info.st_uid,
+            info.st_gid,
+            info.st_nlink,
+            info.st_dev,
+            info.st_rdev,
+        ),
     )
 
 
@@ -202,21 +205,32 @@ def is_bare(directory: Directory) -> bool:
     return not directory.entries and not directory.children and not directory.unreadable
 
 
+def _list_only(fd: int, names: Iterable[str]) -> list[Found]:
+    """The `lstat` of these entries, as far as they are there."""
+    listed = []
+    for name in sorted(names):
+        with contextlib.suppress(FileNotFoundError):
+            listed.append(found(name, os.stat(name, dir_fd=fd, follow_symlinks=False)))
+    return listed
+
+
 class _Walker:
     def __init__(self, rules: WalkRules, result: Scan, run: Run) -> None:
         self.rules = rules
         self.result = result
         self.run = run
+        self.ruling = frozenset((*rules.ignore_files, "CACHEDIR.TAG"))
         self.seed = bytes((rules.skip_git_dirs, rules.skip_caches))
 
     def visit(self, directory: Directory, fd: int, matcher: Matcher, scope: Branches | None, depth: int) -> bool:
         """List *directory*, take what the rules want, go below, and fingerprint it; False when it is a cache directory."""
         self.run.checkpoint()
         problems = len(self.result.problems)
-        listed = sorted(self._stats(directory.path, fd, scope))
-        if depth and self.rules.skip_caches and self._is_cache(fd, listed):
+        listed = self._list(directory.path, fd) if scope is None else _list_only(fd, scope)
+        names = self.ruling.intersection([entry.name for entry in listed]) if scope is None else self.ruling
+        if depth and "CACHEDIR.TAG" in names and self._is_cache(fd):
             return False
-        matcher = self._with_ignore_files(directory.path, fd, matcher, None if scope is not None else listed)
+        matcher = self._with_ignore_files(directory.path, fd, matcher, names)
         below = self._sort_out(directory, listed, matcher)
         directory.complete = scope is None
         if len(self.result.problems) == problems:
@@ -231,11 +245,9 @@ class _Walker:
         return True
 
     def _count(self, directory: Directory) -> None:
-        result = self.result
-        result.directories += 1
-        result.files += len(directory.entries)
-        result.size_bytes += sum(entry.size for entry in directory.entries)
-        self.run.emit(Advanced(result.files, result.size_bytes, directory.path))
+        self.result.directories += 1
+        self.result.files += len(directory.entries)
+        self.run.emit(Advanced(self.result.files, 0, directory.path))
 
     def _sort_out(self, directory: Directory, listed: list[Found], matcher: Matcher) -> list[tuple[Found, int]]:
         """Fill the directory's entries; give back its subdirectories with their verdicts."""
@@ -256,25 +268,20 @@ class _Walker:
                 directory.entries.append(entry)
         return below
 
-    def _stats(self, path: str, fd: int, scope: Branches | None) -> Iterator[Found]:
-        """Each entry's `lstat`; what vanishes meanwhile was not there."""
-        if scope is not None:
-            for name in scope:
-                with contextlib.suppress(FileNotFoundError):
-                    yield found(name, os.stat(name, dir_fd=fd, follow_symlinks=False))
-            return
+    def _list(self, path: str, fd: int) -> list[Found]:
+        """Each entry's `lstat`, by name; what vanishes meanwhile was not there."""
+        listed = []
         with os.scandir(fd) as listing:
             for item in listing:
                 try:
-                    info = item.stat(follow_symlinks=False)
+                    listed.append(found(item.name, item.stat(follow_symlinks=False)))
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    self._report(
-                        f"{path}/{item.name}" if path else item.name, "unreadable", f"cannot be examined: {error.strerror}"
-                    )
-                    continue
-                yield found(item.name, info)
+                    text = f"cannot be examined: {error.strerror}"
+                    self._report(f"{path}/{item.name}" if path else item.name, "unreadable", text)
+        listed.sort()
+        return listed
 
     def _enter(self, parent: Directory, fd: int, entry: Found, matcher: Matcher, scope: Branches | None, depth: int) -> None:
         path = f"{parent.path}/{entry.name}" if parent.path else entry.name
@@ -311,17 +318,16 @@ class _Walker:
             self.result.repositories.append(path)
         return real and self.rules.skip_git_dirs
 
-    def _is_cache(self, fd: int, listed: list[Found]) -> bool:
-        if not any(entry.name == "CACHEDIR.TAG" for entry in listed):
-            return False
-        return read_start(fd, "CACHEDIR.TAG", len(CACHEDIR_SIGNATURE)) == CACHEDIR_SIGNATURE
+    def _is_cache(self, fd: int) -> bool:
+        signature = read_start(fd, "CACHEDIR.TAG", len(CACHEDIR_SIGNATURE))
+        return self.rules.skip_caches and signature == CACHEDIR_SIGNATURE
 
-    def _with_ignore_files(self, path: str, fd: int, matcher: Matcher, listed: list[Found] | None) -> Matcher:
-        """Add the patterns of the directory's ignore files; *listed* None means that it was not listed whole."""
-        names = self.rules.ignore_files
-        if listed is not None and not any(entry.name in names for entry in listed):
+    def _with_ignore_files(self, path: str, fd: int, matcher: Matcher, names: Collection[str]) -> Matcher:
+        """Add the patterns of the directory's ignore files, if it may have some."""
+        ignore_files = self.rules.ignore_files
+        if not any(name in names for name in ignore_files):
             return matcher
-        return matcher.below(path, [read_start(fd, name, _IGNORE_FILE_BYTES) for name in names])
+        return matcher.below(path, [read_start(fd, name, _IGNORE_FILE_BYTES) for name in ignore_files])
 
     def _count_excluded(self, is_directory: bool) -> None:
         if is_directory:

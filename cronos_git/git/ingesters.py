@@ -110,7 +110,7 @@ def _answer(batch: Batch, root_fd: int) -> list[tuple[Any, ...]]:
     return [(None if item.entry == entry else tuple(item.entry), *item[2:]) for entry, item in zip(sent, done, strict=True)]
 
 
-def _send(pipe: IO[bytes], message: object) -> None:
+def _send(pipe: IO[bytes], message: Any) -> None:
     frame = marshal.dumps(message, 2)
     pipe.write(len(frame).to_bytes(8, "big"))
     pipe.write(frame)

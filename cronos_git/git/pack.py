@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cronos_git.disk import files
-from cronos_git.git import deflate
+from cronos_git.rules import deflate
 
 _TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _TEMPORARY = "tmp_cronos_"

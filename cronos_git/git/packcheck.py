@@ -24,8 +24,8 @@ from cronos_git.disk import files
 from cronos_git.disk.workers import run_batches
 from cronos_git.errors import DamageError, HashMismatchError
 from cronos_git.events import Advanced, Run
-from cronos_git.git import deflate
 from cronos_git.git.pack import object_id
+from cronos_git.rules import deflate
 
 _KINDS = ("", "commit", "tree", "blob", "tag")
 _DELTAS = (6, 7)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cronos_git.disk import contents, owners, walk
@@ -113,10 +113,7 @@ def capture(root: str, options: CaptureOptions, cache: StatCache, sink: ObjectSi
         scanned = walk.scan(root_fd, options.rules, walk.branches(options.scope), run)
         run.emit(Finished("scan"))
         capturer = _Capturer(root, root_fd, options, cache, sink, run, Captured(scanned, problems=list(scanned.problems)))
-        capturer.read_changed()
-        result = capturer.result
-        result.data, result.attributes = capturer.assemble(scanned.top)
-        return result
+        return capturer.capture()
     finally:
         os.close(root_fd)
 
@@ -133,19 +130,35 @@ class _Capturer:
         self.run = run
         self.result = result
         self.outcomes: dict[str, _Outcomes] = {}
+        self.nodes: dict[str, Directory] = {}
+        self.missing: dict[str, int] = {}
+        self.trees: dict[str, tuple[bytes, bytes]] = {}
 
-    # --- reading ---
-
-    def read_changed(self) -> None:
-        """Read and store every file that the cache does not vouch for."""
-        changed = [(node.path, fresh) for node in _preorder(self.result.scan.top) if (fresh := self._unknown(node))]
+    def capture(self) -> Captured:
+        """Read and store every file that the cache does not vouch for, and the trees as soon as all they need is there."""
+        changed = list(self._survey())
         total_bytes = sum(entry.size for _, entries in changed for entry in entries)
         self.run.emit(Started("store", sum(len(entries) for _, entries in changed), total_bytes))
+        for path in [path for path, missing in self.missing.items() if not missing]:
+            self._complete(self.nodes[path])
         small = [(path, rest) for path, entries in changed if (rest := [e for e in entries if not self._is_large(e)])]
         self._ingest(list(_batches(small)))
         large = [(path, entry) for path, entries in changed for entry in entries if self._is_large(entry)]
         run_batches(large, self._read_large, self._take, self.run)
         self.run.emit(Finished("store"))
+        self.result.data, self.result.attributes = self.trees[""]
+        return self.result
+
+    # --- reading ---
+
+    def _survey(self) -> Iterator[tuple[str, list[Found]]]:
+        """What is to be read, by directory; counts for each directory what it waits for: entries, and directories in it."""
+        for node in _preorder(self.result.scan.top):
+            fresh = self._unknown(node)
+            self.nodes[node.path] = node
+            self.missing[node.path] = len(fresh) + len(node.children)
+            if fresh:
+                yield node.path, fresh
 
     def _ingest(self, batches: list[Batch]) -> None:
         """Small files: by child processes when there are many, else by threads."""
@@ -186,6 +199,7 @@ class _Capturer:
                 self.outcomes[done.directory][done.entry.name] = _outcome(done)
             if self.options.remember_sources and done.oid:
                 result.sources[done.oid.hex()] = done.path
+            self._arrived(done.directory)
         self.run.emit(Advanced(result.files_read, result.bytes_read, batch[-1].path))
 
     def _is_large(self, entry: Found) -> bool:
@@ -217,33 +231,51 @@ class _Capturer:
 
     # --- trees ---
 
-    def assemble(self, node: Directory) -> tuple[bytes, bytes]:
-        """Store the trees of *node* and of everything below it; their ids in `data/` and in `meta/attributes/`."""
-        children = [(_stored_directory(child.path), *self.assemble(child)) for child in node.children]
+    def _arrived(self, path: str) -> None:
+        """One of the things that the directory *path* waits for is there."""
+        self.missing[path] -= 1
+        if not self.missing[path]:
+            self._complete(self.nodes[path])
+
+    def _complete(self, node: Directory) -> None:
+        """Store the trees of *node*, for which everything is there, and of those above it that waited for nothing else."""
+        while True:
+            self.result.directories += 1
+            self.trees[node.path] = self._assemble(node)
+            if not node.path:
+                return
+            above = node.path.rpartition("/")[0]
+            self.missing[above] -= 1
+            if self.missing[above]:
+                return
+            node = self.nodes[above]
+
+    def _assemble(self, node: Directory) -> tuple[bytes, bytes]:
+        """The ids of the trees of *node* in `data/` and in `meta/attributes/`."""
+        children = [(_stored_directory(child.path), *self.trees.pop(child.path)) for child in node.children]
         below = hashlib.blake2b(b"".join(part for child in children for part in child), digest_size=16).digest()
-        self.result.directories += 1
         known = self.cache.get(node.path)
-        if known is not None and _is_same(known, node):
-            self._count(node.entries)
-            if known.below == below:
-                self.result.cache[node.path] = known
-                return known.data, known.attributes
+        if known is None or not _is_same(known, node):
+            outcomes = self.outcomes.pop(node.path)
+        elif known.below == below:
+            self._keep(node, known)
+            return known.data, known.attributes
+        else:
             files = known.known_files()
             outcomes = {entry.name: _Outcome(entry, files[entry.name]) for entry in node.entries}
-        else:
-            outcomes = self.outcomes.get(node.path, {})
-            self._count([outcome.entry for outcome in outcomes.values()])
         ordered = [outcomes[entry.name] for entry in node.entries if entry.name in outcomes]
         data, attributes = self._store_directory(node, ordered, children)
-        if node.complete:
-            self._remember(node, ordered, KnownDirectory(node.fingerprint, below, data, attributes, b""))
+        size = sum(outcome.entry.size for outcome in ordered if stat.S_ISREG(outcome.entry.mode))
+        fingerprint, trusted = self._trusted(node, ordered)
+        self._keep(node, KnownDirectory(fingerprint, below, data, attributes, len(ordered), size, pack_files(trusted)))
         return data, attributes
 
-    def _count(self, entries: Iterable[Found]) -> None:
-        for entry in entries:
-            self.result.files += 1
-            if stat.S_ISREG(entry.mode):
-                self.result.size_bytes += entry.size
+    def _keep(self, node: Directory, known: KnownDirectory) -> None:
+        """Count a directory, and let the next run know of it, unless a scoped backup took only a part."""
+        self.result.files += known.entry_count
+        self.result.size_bytes += known.size_bytes
+        if node.complete:
+            self.result.cache[node.path] = known
 
     def _store_directory(
         self, node: Directory, outcomes: list[_Outcome], children: list[tuple[bytes, bytes, bytes]]
@@ -281,11 +313,11 @@ class _Capturer:
         finally:
             os.close(fd)
 
-    def _remember(self, node: Directory, outcomes: list[_Outcome], known: KnownDirectory) -> None:
+    def _trusted(self, node: Directory, outcomes: list[_Outcome]) -> tuple[bytes, dict[str, KnownFile]]:
+        """The fingerprint and the files that the next run may trust: what cannot have changed unseen."""
         limit = self.options.trusted_before_ns
         trusted = {o.entry.name: o.known for o in outcomes if not o.flag and o.entry.ctime_ns < limit}
-        whole = len(trusted) == len(node.entries)
-        self.result.cache[node.path] = known._replace(fingerprint=node.fingerprint if whole else b"", files=pack_files(trusted))
+        return node.fingerprint if len(trusted) == len(node.entries) else b"", trusted
 
 
 def _is_same(known: KnownDirectory, node: Directory) -> bool:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cronos_git.disk import files, stage
 from cronos_git.errors import CronosError
-from cronos_git.git import deflate
 from cronos_git.git.pack import leftovers
 from cronos_git.git.session import git_version, require_git
 from cronos_git.git.store import Store
 from cronos_git.model import Check
 from cronos_git.ops import catalog, journal
+from cronos_git.rules import deflate
 
 _LITTLE_BYTES = 1 << 30
 

@@ -1,4 +1,7 @@
-"""The one choice of a deflate implementation: isal where it has wheels, else zlib (same streams, several times slower)."""
+"""The one choice of a deflate implementation: isal where it has wheels, else zlib (same streams, several times slower).
+
+Floor F4.
+"""
 
 from __future__ import annotations
 
