@@ -1,8 +1,8 @@
 """Writes restored files, links and directories with all their attributes, through directory descriptors only.
 
 Nothing here follows a symlink or writes into a file that exists: every name is created new (O_EXCL) below a descriptor that was
-opened component by component. Owner before mode (changing the owner clears setuid), times last. What the machine does not allow
-(an owner, an extended attribute) comes back as text for the report. Floor F5.
+opened component by component. Owners are numbers of this machine. Owner before mode, since changing the owner clears setuid;
+times last. What the machine does not allow (an owner, an extended attribute) comes back as text for the report. Floor F5.
 """
 
 from __future__ import annotations
@@ -13,26 +13,13 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from cronos_git.disk import files, owners, walk
 from cronos_git.model import Attributes
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """Whose restored files become: numbers through names, as far as this machine has the names.
-
-    Attributes:
-        user: Gives the user number here for the recorded one.
-        group: The same for groups.
-    """
-
-    user: Callable[[int], int]
-    group: Callable[[int], int]
 
 
 @contextlib.contextmanager
@@ -50,7 +37,7 @@ def make_directory(dir_fd: int, name: str) -> None:
     os.mkdir(name, 0o700, dir_fd=dir_fd)
 
 
-def write_file(dir_fd: int, attributes: Attributes, pieces: Iterable[bytes], ownership: Ownership) -> list[str]:
+def write_file(dir_fd: int, attributes: Attributes, pieces: Iterable[bytes]) -> list[str]:
     """Create a regular file with content and attributes.
 
     Returns:
@@ -66,16 +53,16 @@ def write_file(dir_fd: int, attributes: Attributes, pieces: Iterable[bytes], own
             view = memoryview(piece)
             while view:
                 view = view[os.write(fd, view) :]
-        return apply_attributes(fd, attributes, ownership)
+        return apply_attributes(fd, attributes)
     finally:
         os.close(fd)
 
 
-def make_link(dir_fd: int, attributes: Attributes, target: bytes, ownership: Ownership) -> list[str]:
+def make_link(dir_fd: int, attributes: Attributes, target: bytes) -> list[str]:
     """Create a symlink; Linux keeps no mode for it. Returns what could not be applied."""
     name = attributes.name
     os.symlink(target, os.fsencode(name), dir_fd=dir_fd)
-    uid, gid = ownership.user(attributes.uid), ownership.group(attributes.gid)
+    uid, gid = attributes.uid, attributes.gid
     now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
     failed = []
     if (now.st_uid, now.st_gid) != (uid, gid):
@@ -85,12 +72,12 @@ def make_link(dir_fd: int, attributes: Attributes, target: bytes, ownership: Own
     return failed
 
 
-def make_fifo(dir_fd: int, attributes: Attributes, ownership: Ownership) -> list[str]:
+def make_fifo(dir_fd: int, attributes: Attributes) -> list[str]:
     """Create a FIFO. Returns what could not be applied."""
     os.mkfifo(attributes.name, 0o600, dir_fd=dir_fd)
     fd = os.open(attributes.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        return apply_attributes(fd, attributes, ownership)
+        return apply_attributes(fd, attributes)
     finally:
         os.close(fd)
 
@@ -100,9 +87,9 @@ def make_hard_link(source_fd: int, source: str, dir_fd: int, name: str) -> None:
     os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
 
 
-def apply_attributes(fd: int, attributes: Attributes, ownership: Ownership) -> list[str]:
+def apply_attributes(fd: int, attributes: Attributes) -> list[str]:
     """Set owner, mode, extended attributes and time of an open file or directory; what could not be applied, in words."""
-    uid, gid = ownership.user(attributes.uid), ownership.group(attributes.gid)
+    uid, gid = attributes.uid, attributes.gid
     failed = []
     now = os.fstat(fd)
     if (now.st_uid, now.st_gid) != (uid, gid):
@@ -130,18 +117,17 @@ def _attempt(what: str, act: Callable[..., None], *arguments: object) -> list[st
     return []
 
 
-def own_numbers(users: Callable[[int], str], groups: Callable[[int], str]) -> Ownership:
-    """Ownership by name: a recorded number stands for the user of the recorded name here, and for itself without one."""
+def with_local_owner(attributes: Attributes, users: Mapping[int, str], groups: Mapping[int, str]) -> Attributes:
+    """The attributes with the numbers that the recorded names have here; a number without name stands for itself.
 
-    def user(uid: int) -> int:
-        number = owners.user_number(users(uid)) if users(uid) else None
-        return uid if number is None else number
-
-    def group(gid: int) -> int:
-        number = owners.group_number(groups(gid)) if groups(gid) else None
-        return gid if number is None else number
-
-    return Ownership(user, group)
+    Args:
+        users: Recorded names by number.
+        groups: The same for groups.
+    """
+    uid = owners.user_number(users.get(attributes.uid, ""))
+    gid = owners.group_number(groups.get(attributes.gid, ""))
+    uid, gid = attributes.uid if uid is None else uid, attributes.gid if gid is None else gid
+    return attributes if (uid, gid) == (attributes.uid, attributes.gid) else replace(attributes, uid=uid, gid=gid)
 
 
 def read_only_directories(path: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Reads files of a project and makes packed blobs of them, a batch at a time: all the work that can be done beside the store.
 
-The same function serves threads and child processes (`git.ingesters`), so it takes and gives plain tuples. What is stored
-already, and where packed objects go, is the store's business. Each file is read, hashed and deflated before the next, while its
+The same function works in threads and in child processes (`disk.children`). What is stored already, and where packed objects go,
+is the store's business. Each file is read, hashed and deflated before the next, while its
 bytes are still in the processor's cache. Floor F6.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from cronos_git.disk import contents, walk
+from cronos_git.disk.children import Children
 from cronos_git.disk.contents import Reading
 from cronos_git.disk.walk import Found
 from cronos_git.git.pack import object_id, pack_object
@@ -64,6 +65,34 @@ def ingest(root_fd: int, batch: Batch, *, pack: bool) -> list[Ingested]:
     Memory: one file's content, and the packed blobs of the batch.
     """
     return [done for directory, entries in batch for done in _ingest_directory(root_fd, directory, entries, pack)]
+
+
+def ingest_in(children: Children, batch: Batch) -> list[Ingested]:
+    """Have *batch* ingested and packed by a child.
+
+    Raises:
+        HostError: The child died.
+    """
+    answers = children.call([(directory, list(map(tuple, entries))) for directory, entries in batch])
+    places = ((directory, entry) for directory, entries in batch for entry in entries)
+    return [
+        Ingested(directory, Found(*new) if new else entry, *rest)
+        for (directory, entry), (new, *rest) in zip(places, answers, strict=True)
+    ]
+
+
+def serve(root: str) -> Callable[[Any], Any]:
+    """What a child does with the messages of `ingest_in`; the project at *root* is its work."""
+    root_fd = walk.open_project(root)
+
+    def answer(message: Any) -> Any:
+        batch = [(directory, [Found(*fields) for fields in entries]) for directory, entries in message]
+        sent = (entry for _, entries in batch for entry in entries)
+        done = ingest(root_fd, batch, pack=True)
+        # An entry travels back only where it is no longer what the parent saw.
+        return [(None if item.entry == entry else tuple(item.entry), *item[2:]) for entry, item in zip(sent, done, strict=True)]
+
+    return answer
 
 
 def _ingest_directory(root_fd: int, directory: str, entries: list[Found], pack: bool) -> Iterator[Ingested]:

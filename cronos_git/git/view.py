@@ -30,6 +30,7 @@ class SnapshotView:
     """
 
     def __init__(self, store: ObjectReader, commit: str) -> None:
+        self._store = store
         self._reader = ListingReader(store)
         top = self._subtrees(parse_commit(self._reader.body(commit, "commit")).tree)
         self._meta = self._subtrees(_required(top, b"meta"))
@@ -131,34 +132,41 @@ class SnapshotView:
     # --- content ---
 
     def read(self, entry: Entry) -> Iterator[bytes]:
-        """The content of a file in pieces, in order; a symlink's is its target.
-
-        A piece is a whole small file or one chunk of a large one, so memory stays flat.
-
-        Raises:
-            UsageError: A directory, FIFO, socket or device.
-            BackupNotFoundError: The file could not be read when the backup was made.
-        """
-        if entry.attributes.kind not in ("file", "symlink"):
-            raise UsageError(f"{entry.path!r} is a {entry.attributes.kind}; it has no content.", path=entry.path)
-        if not entry.oid:
-            raise BackupNotFoundError(
-                f"{entry.path!r} could not be read when this backup was made, so the backup lacks its content.",
-                hint="Another backup may hold it: `cronos find` lists the versions of a path.",
-                path=entry.path,
-            )
-        return self._read_pieces(entry)
-
-    def _read_pieces(self, entry: Entry) -> Iterator[bytes]:
-        with naming(entry.path):
-            pieces = _chunk_ids(self._reader.tree(entry.oid)) if entry.chunked else [entry.oid]
-        for piece in pieces:
-            with naming(entry.path):
-                body = self._reader.body(piece, "blob")
-            yield body
+        """The content of a file; see `read_content`."""
+        return read_content(self._store, entry)
 
     def _subtrees(self, oid: str) -> dict[bytes, str]:
         return {entry.stored: entry.oid.hex() for entry in self._reader.tree(oid)}
+
+
+def read_content(store: ObjectReader, entry: Entry) -> Iterator[bytes]:
+    """The content of a file in pieces, in order; a symlink's is its target.
+
+    A piece is a whole small file or one chunk of a large one, so memory stays flat.
+
+    Raises:
+        UsageError: A directory, FIFO, socket or device.
+        BackupNotFoundError: The file could not be read when the backup was made.
+        DamageError: While reading: an object is missing or damaged; it names the path.
+    """
+    if entry.attributes.kind not in ("file", "symlink"):
+        raise UsageError(f"{entry.path!r} is a {entry.attributes.kind}; it has no content.", path=entry.path)
+    if not entry.oid:
+        raise BackupNotFoundError(
+            f"{entry.path!r} could not be read when this backup was made, so the backup lacks its content.",
+            hint="Another backup may hold it: `cronos find` lists the versions of a path.",
+            path=entry.path,
+        )
+    return _read_pieces(ListingReader(store), entry)
+
+
+def _read_pieces(reader: ListingReader, entry: Entry) -> Iterator[bytes]:
+    with naming(entry.path):
+        pieces = _chunk_ids(reader.tree(entry.oid)) if entry.chunked else [entry.oid]
+    for piece in pieces:
+        with naming(entry.path):
+            body = reader.body(piece, "blob")
+        yield body
 
 
 def _required(entries: Mapping[bytes, str], name: bytes) -> str:

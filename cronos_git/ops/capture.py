@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cronos_git.disk import contents, owners, walk
+from cronos_git.disk.children import Children, are_worthwhile
 from cronos_git.disk.fingerprints import KnownDirectory, KnownFile, StatCache, pack_files
 from cronos_git.disk.walk import Directory, Found, Scan, WalkRules
 from cronos_git.disk.workers import run_batches
 from cronos_git.events import Advanced, Finished, Run, Started
 from cronos_git.git.chunks import add_chunks
-from cronos_git.git.ingest import Batch, Ingested, has_content, ingest, ingested
-from cronos_git.git.ingesters import Ingesters, is_worthwhile
+from cronos_git.git.ingest import Batch, Ingested, has_content, ingest, ingest_in, ingested
 from cronos_git.git.pack import ObjectSink
 from cronos_git.git.trees import MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
 from cronos_git.model import Problem
@@ -162,9 +162,10 @@ class _Capturer:
 
     def _ingest(self, batches: list[Batch]) -> None:
         """Small files: by child processes when there are many, else by threads."""
-        if self.sink.stores and is_worthwhile(batches):
-            with Ingesters(self.root, self.root_fd) as children:
-                run_batches(batches, children.ingest, self._take, self.run)
+        entries = [entry for batch in batches for _, group in batch for entry in group]
+        if self.sink.stores and are_worthwhile(len(entries), sum(entry.size for entry in entries)):
+            with Children("cronos_git.git.ingest:serve", self.root) as children:
+                run_batches(batches, lambda batch: ingest_in(children, batch), self._take, self.run)
         else:
             pack = self.sink.stores
             run_batches(batches, lambda batch: ingest(self.root_fd, batch, pack=pack), self._take, self.run)

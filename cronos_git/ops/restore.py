@@ -16,13 +16,14 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cronos_git.disk import contents, files, stage
-from cronos_git.disk.stage import Ownership, opened
+from cronos_git.disk.children import Children, are_worthwhile
+from cronos_git.disk.stage import opened
 from cronos_git.disk.workers import run_batches
 from cronos_git.errors import CronosError, DamageError, DiskFullError, HostError, RefusedError
 from cronos_git.events import Advanced, Finished, Noticed, Run, Started
@@ -31,6 +32,7 @@ from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import Attributes, Backup, Entry, Problem, RestorePlan, RestoreReport
 from cronos_git.ops import journal
+from cronos_git.ops.writing import Written, attribute_problems, content_bytes, is_restorable, write_batch, write_in
 from cronos_git.rules.attributes import format_line, parse_line
 
 STAGING_PREFIX = ".cronos-restore-"
@@ -52,7 +54,7 @@ def plan(view: SnapshotView, backup: Backup, paths: Sequence[str], target: str) 
     if paths:
         entries = [entry for path in paths for entry in view.walk(path)]
         directories = sum(entry.attributes.kind == "directory" for entry in entries)
-        count, size = len(entries) - directories, sum(map(_content_bytes, entries))
+        count, size = len(entries) - directories, sum(map(content_bytes, entries))
     else:
         count, size = backup.files, backup.size_bytes
         directories = int(view.record()["counts"]["directories"])
@@ -88,21 +90,21 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
     intent = {"verb": "restore", "phase": "staging", "staging": str(staging), "target": plan.target}
     with journal.open_journal(store, intent) as log:
         try:
-            writer = _Writer(view, staging, run)
+            writer = _Writer(store, view, staging, run)
             os.mkdir(staging, 0o700)
             own = writer.write(plan)
             verified = _verify(view, plan, staging, run) if verify else 0
             moving = {**intent, "phase": "moving", "own": format_line(own), "modes": stage.read_only_directories(staging)}
             log.update(moving)
             if staging.parent != target:
-                _move_into_place(moving, writer.ownership)
+                _move_into_place(moving)
         except BaseException as error:
             _roll_back(staging, log)
             if isinstance(error, OSError):
                 raise _translated(error, plan.target) from error
             raise
         if staging.parent == target:
-            _fill(moving, writer.ownership)
+            _fill(moving)
         with contextlib.suppress(CronosError):  # the restore is done; a journal without its staging directory is dropped later
             log.close()
     return RestoreReport(
@@ -122,10 +124,10 @@ def _roll_back(staging: Path, log: journal.Journal) -> None:
         log.close()
 
 
-def _fill(moving: Mapping[str, Any], ownership: Ownership) -> None:
+def _fill(moving: Mapping[str, Any]) -> None:
     """Move what was staged into the existing target; there is no way back from here, only forward."""
     try:
-        _move_into_place(moving, ownership)
+        _move_into_place(moving)
     except OSError as error:
         raise HostError(
             f"Everything was restored, but not all of it could be moved to its place in {moving['target']}: {error.strerror}.",
@@ -160,7 +162,7 @@ def _recover_one(record: Mapping[str, Any]) -> None:
     if not staging.name.startswith(STAGING_PREFIX) or not os.path.lexists(staging):
         return
     if record["phase"] == "moving":
-        _move_into_place(record, Ownership(lambda uid: uid, lambda gid: gid))
+        _move_into_place(record)
     else:
         stage.remove_tree(staging)
 
@@ -210,7 +212,7 @@ def _refuse_small_disk(where: Path, plan: RestorePlan) -> None:
         )
 
 
-def _move_into_place(moving: Mapping[str, Any], ownership: Ownership) -> None:
+def _move_into_place(moving: Mapping[str, Any]) -> None:
     """The last step, from the journal's record alone; may be repeated after a crash."""
     staging, target = Path(moving["staging"]), Path(moving["target"])
     if staging.parent != target:
@@ -220,7 +222,7 @@ def _move_into_place(moving: Mapping[str, Any], ownership: Ownership) -> None:
     stage.move_contents(staging, target, moving["modes"])
     fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        stage.apply_attributes(fd, parse_line(moving["own"]), ownership)
+        stage.apply_attributes(fd, parse_line(moving["own"]))
     finally:
         os.close(fd)
     files.fsync_directory(target)
@@ -239,27 +241,14 @@ def _translated(error: OSError, target: str) -> CronosError:
 # --- writing ---
 
 
-@dataclass(slots=True)
-class _Written:
-    """What a batch did."""
-
-    files: int = 0
-    bytes: int = 0
-    path: str = ""
-    problems: list[Problem] = field(default_factory=list)
-
-
-_Batch = list[Entry]
-
-
 class _Writer:
     """Fills the staging directory."""
 
-    def __init__(self, view: SnapshotView, staging: Path, run: Run) -> None:
+    def __init__(self, store: Store, view: SnapshotView, staging: Path, run: Run) -> None:
+        self.store = store
         self.view = view
         self.staging = staging
         self.run = run
-        self.ownership = stage.own_numbers(lambda uid: view.users.get(uid, ""), lambda gid: view.groups.get(gid, ""))
         self.root_fd = -1
         self.done_files = 0
         self.done_bytes = 0
@@ -272,26 +261,34 @@ class _Writer:
         self.run.emit(Started("restore", plan.files, plan.size_bytes))
         self.root_fd = os.open(self.staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            run_batches(self._batches(plan.paths), self._write_batch, self._take, self.run)
+            self._write_files(plan)
             self._link()
             for directory in reversed(self.directories):
                 with opened(self.root_fd, directory.path) as fd:
-                    self._note(directory, stage.apply_attributes(fd, directory.attributes, self.ownership))
+                    self.problems += attribute_problems(directory, stage.apply_attributes(fd, directory.attributes))
         finally:
             os.close(self.root_fd)
         self.run.emit(Finished("restore"))
         return self.directories[0].attributes
 
-    def _batches(self, paths: Sequence[str]) -> Iterator[_Batch]:
+    def _write_files(self, plan: RestorePlan) -> None:
+        batches = self._batches(plan.paths)
+        if are_worthwhile(plan.files, plan.size_bytes):
+            with Children("cronos_git.ops.writing:serve", str(self.store.path), str(self.staging)) as children:
+                run_batches(batches, lambda batch: write_in(children, batch), self._take, self.run)
+        else:
+            run_batches(batches, lambda batch: write_batch(self.root_fd, self.store, batch), self._take, self.run)
+
+    def _batches(self, paths: Sequence[str]) -> Iterator[list[Entry]]:
         """Make directories as they come and cut the files into batches; runs on the main thread."""
         first_of_group: dict[tuple[str, str], Entry] = {}
-        batch: _Batch = []
+        batch: list[Entry] = []
         size = 0
-        for entry in self._entries(paths):
+        for entry in map(self._localised, self._entries(paths)):
             if entry.attributes.kind == "directory":
                 self._make_directory(entry)
                 continue
-            group = entry.attributes.link_group
+            group = entry.attributes.link_group if is_restorable(entry.attributes) else ""
             first = first_of_group.setdefault((group, entry.oid), entry) if group else entry
             if first is not entry:
                 self.links.append((first, entry))
@@ -301,7 +298,13 @@ class _Writer:
             if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
-        yield batch
+        if batch:
+            yield batch
+
+    def _localised(self, entry: Entry) -> Entry:
+        """The entry with the owner's numbers on this machine."""
+        attributes = stage.with_local_owner(entry.attributes, self.view.users, self.view.groups)
+        return entry if attributes is entry.attributes else replace(entry, attributes=attributes)
 
     def _entries(self, paths: Sequence[str]) -> Iterator[Entry]:
         """What to restore: a directory before what it holds, with the directories that lead to the paths."""
@@ -329,32 +332,9 @@ class _Writer:
             text = "its contents could not be read when the backup was made"
             self.problems.append(Problem(path=entry.path, code="not_restored", text=text))
 
-    def _write_batch(self, batch: _Batch) -> _Written:
-        written = _Written()
-        for parent, entries in _by_directory(batch):
-            with opened(self.root_fd, parent) as fd:
-                for entry in entries:
-                    failed = self._write_entry(fd, entry)
-                    written.problems += [Problem(path=entry.path, code="attribute", text=text) for text in failed]
-                    written.files += 1
-                    written.bytes += _content_bytes(entry)
-                    written.path = entry.path
-        return written
-
-    def _write_entry(self, fd: int, entry: Entry) -> list[str]:
-        attributes = entry.attributes
-        if attributes.unreadable or attributes.kind in ("socket", "block", "char"):
-            self.problems.append(Problem(path=entry.path, code="not_restored", text=_why_absent(attributes)))
-            return []
-        if attributes.kind == "fifo":
-            return stage.make_fifo(fd, attributes, self.ownership)
-        if attributes.kind == "symlink":
-            return stage.make_link(fd, attributes, b"".join(self.view.read(entry)), self.ownership)
-        return stage.write_file(fd, attributes, self.view.read(entry), self.ownership)
-
-    def _take(self, written: _Written) -> None:
+    def _take(self, written: Written) -> None:
         self.done_files += written.files
-        self.done_bytes += written.bytes
+        self.done_bytes += written.size_bytes
         self.problems += written.problems
         self.run.emit(Advanced(self.done_files, self.done_bytes, written.path))
 
@@ -365,15 +345,7 @@ class _Writer:
             with opened(self.root_fd, source_parent) as source_fd, opened(self.root_fd, parent) as fd:
                 stage.make_hard_link(source_fd, source, fd, name)
             self.done_files += 1
-            self.done_bytes += _content_bytes(entry)
-
-    def _note(self, entry: Entry, failed: Iterable[str]) -> None:
-        self.problems += [Problem(path=entry.path, code="attribute", text=text) for text in failed]
-
-
-def _content_bytes(entry: Entry) -> int:
-    """What counts as content, as in the backup's own figure: the bytes of regular files."""
-    return entry.attributes.size_bytes if entry.attributes.kind == "file" else 0
+            self.done_bytes += content_bytes(entry)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -383,26 +355,6 @@ def _parents(path: str) -> Iterator[str]:
     parts = path.split("/")[:-1]
     for depth in range(1, len(parts) + 1):
         yield "/".join(parts[:depth])
-
-
-def _by_directory(batch: _Batch) -> Iterator[tuple[str, list[Entry]]]:
-    group: list[Entry] = []
-    at = ""
-    for entry in batch:
-        parent = entry.path.rpartition("/")[0]
-        if group and parent != at:
-            yield at, group
-            group = []
-        at = parent
-        group.append(entry)
-    if group:
-        yield at, group
-
-
-def _why_absent(attributes: Attributes) -> str:
-    if attributes.unreadable:
-        return "could not be read when the backup was made"
-    return f"a {attributes.kind} device" if attributes.kind in ("block", "char") else "a socket; its program makes it anew"
 
 
 # --- checking ---

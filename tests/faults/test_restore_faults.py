@@ -193,8 +193,8 @@ def test_verify_compares_what_was_written(tmp_path: Path, monkeypatch: pytest.Mo
     assert engine.apply_restore(plan, verify=True).verified == 4
     real = stage.write_file
 
-    def bad_disk(dir_fd: int, attributes: Any, pieces: Any, ownership: Any) -> Any:
-        return real(dir_fd, attributes, [b"rot"] if attributes.name == "z" else pieces, ownership)
+    def bad_disk(dir_fd: int, attributes: Any, pieces: Any) -> Any:
+        return real(dir_fd, attributes, [b"rot"] if attributes.name == "z" else pieces)
 
     monkeypatch.setattr(stage, "write_file", bad_disk)
     plan = engine.plan_restore(RestoreRequest(backup="latest", target=str(tmp_path / "out2")))
