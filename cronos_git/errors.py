@@ -173,6 +173,12 @@ class DiskFullError(HostError):
     exit_status = 15
 
 
+class ChildEndedError(HostError):
+    """A process that CRONOS started to share its work ended before the work did, or could not be started."""
+
+    code = "host.child_ended"
+
+
 class GitCommandError(HostError):
     """A git child process failed; its own words are in the message."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from cronos_git.disk.workers import WORKERS
-from cronos_git.errors import CronosError, HostError
+from cronos_git.errors import ChildEndedError, CronosError
 
 if TYPE_CHECKING:
     import subprocess
@@ -44,7 +44,7 @@ class Children:
             gives the function that answers.
 
     Raises:
-        HostError: The children cannot be started.
+        ChildEndedError: The children cannot be started.
     """
 
     def __init__(self, server: str, *arguments: str) -> None:
@@ -58,7 +58,7 @@ class Children:
 
         Raises:
             OSError, CronosError: What the child met with.
-            HostError: The child died.
+            ChildEndedError: The child died.
         """
         child = self._idle.get()
         try:
@@ -66,7 +66,9 @@ class Children:
             send(child.stdin, message)
             is_error, answer = receive(child.stdout)
         except (BrokenPipeError, EOFError) as error:
-            raise HostError("A process that CRONOS started to share the work ended before it was done.") from error
+            raise ChildEndedError(
+                "A process that CRONOS started to share the work ended before it was done.", hint="Run it again."
+            ) from error
         finally:
             self._idle.put(child)
         if is_error:
@@ -95,7 +97,7 @@ def _start(server: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
-        raise HostError(f"Cannot start {sys.executable} to share the work: {error.strerror}.") from error
+        raise ChildEndedError(f"Cannot start {sys.executable} to share the work: {error.strerror}.") from error
 
 
 def send(pipe: IO[bytes], message: Any) -> None:

@@ -71,7 +71,7 @@ def ingest_in(children: Children, batch: Batch) -> list[Ingested]:
     """Have *batch* ingested and packed by a child.
 
     Raises:
-        HostError: The child died.
+        ChildEndedError: The child died.
     """
     answers = children.call([(directory, list(map(tuple, entries))) for directory, entries in batch])
     places = ((directory, entry) for directory, entries in batch for entry in entries)

@@ -22,6 +22,7 @@ from cronos_git.disk.children import Children, are_worthwhile
 from cronos_git.disk.fingerprints import KnownDirectory, KnownFile, StatCache, pack_files
 from cronos_git.disk.walk import Directory, Found, Scan, WalkRules
 from cronos_git.disk.workers import run_batches
+from cronos_git.errors import ChildEndedError
 from cronos_git.events import Advanced, Finished, Run, Started
 from cronos_git.git.chunks import add_chunks
 from cronos_git.git.ingest import Batch, Ingested, has_content, ingest, ingest_in, ingested
@@ -165,10 +166,18 @@ class _Capturer:
         entries = [entry for batch in batches for _, group in batch for entry in group]
         if self.sink.stores and are_worthwhile(len(entries), sum(entry.size for entry in entries)):
             with Children("cronos_git.git.ingest:serve", self.root) as children:
-                run_batches(batches, lambda batch: ingest_in(children, batch), self._take, self.run)
+                run_batches(batches, lambda batch: self._ingest_shared(children, batch), self._take, self.run)
         else:
-            pack = self.sink.stores
-            run_batches(batches, lambda batch: ingest(self.root_fd, batch, pack=pack), self._take, self.run)
+            run_batches(batches, self._ingest_here, self._take, self.run)
+
+    def _ingest_here(self, batch: Batch) -> list[Ingested]:
+        return ingest(self.root_fd, batch, pack=self.sink.stores)
+
+    def _ingest_shared(self, children: Children, batch: Batch) -> list[Ingested]:
+        try:
+            return ingest_in(children, batch)
+        except ChildEndedError:  # killed for want of memory, say; children are a matter of speed only
+            return self._ingest_here(batch)
 
     def _unknown(self, node: Directory) -> list[Found]:
         """Entries to read; those that are known go to the outcomes at once."""

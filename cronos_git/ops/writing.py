@@ -52,7 +52,7 @@ def write_batch(root_fd: int, store: ObjectReader, batch: list[Entry]) -> Writte
 
 
 def write_in(children: Children, batch: list[Entry]) -> Written:
-    """Have *batch* written by a child; errors as `write_batch`, and HostError when the child died."""
+    """Have *batch* written by a child; errors as `write_batch`, and ChildEndedError when the child died."""
     lines = [(entry.path, entry.oid, entry.chunked, format_line(entry.attributes)) for entry in batch]
     files, size_bytes, path, problems = children.call(lines)
     return Written(files, size_bytes, path, [Problem(path=at, code=code, text=text) for at, code, text in problems])
