@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronos_git import __version__
-from cronos_git.disk.walk import WalkRules
-from cronos_git.errors import BackupNotFoundError, CronosError, RefusedError, StoreLockedError, UsageError
-from cronos_git.events import Noticed, Run
+from cronos_git.errors import BackupNotFoundError, RefusedError, StoreLockedError, UsageError
+from cronos_git.events import Run, tolerating
 from cronos_git.git.store import Store
 from cronos_git.model import (
     Backup,
@@ -43,12 +42,12 @@ from cronos_git.model import (
 from cronos_git.ops import catalog, oplog
 from cronos_git.ports import Clock
 from cronos_git.rules.identify import Resolution, resolve
-from cronos_git.rules.patterns import DEFAULT_EXCLUDES, Matcher, build_matcher
 from cronos_git.rules.record import Identity
 
 if TYPE_CHECKING:  # imported where used: a listing needs neither the walk's nor the comparison's modules
     from cronos_git.git.view import SnapshotView
-    from cronos_git.ops.snapshot import Circumstances, Subject
+    from cronos_git.ops.snapshot import Circumstances
+    from cronos_git.ops.subject import Subject
     from cronos_git.rules.schema import Settings
 
 
@@ -125,17 +124,10 @@ class Cronos:
                 self._log("create", {"backup": report.backup.id, **counts}, run)
                 if self.settings.auto_prune:
                     report = replace(report, pruned=self._auto_prune(run))
-                self._fold(run)
+                safe = "The backup is safe; listing and restoring get slower."
+                with tolerating(run, "store.unfolded", "Packs were not folded", safe):
+                    maintenance.fold(self.store)
         return report
-
-    def _fold(self, run: Run) -> None:
-        from cronos_git.git import maintenance
-
-        try:
-            maintenance.fold(self.store)
-        except CronosError as error:
-            text = f"Packs were not folded: {error.message} The backup is safe; listing and restoring get slower."
-            run.emit(Noticed("warning", "store.unfolded", text))
 
     def plan_snapshot(self, request: SnapshotRequest | None = None, run: Run | None = None) -> SnapshotPlan:
         """What a backup would hold and how that differs from the last one; writes nothing.
@@ -150,46 +142,9 @@ class Cronos:
         return snapshot.plan(store, backups, self._subject(request), self._circumstances(), run or Run())
 
     def _subject(self, request: SnapshotRequest | None = None) -> Subject:
-        from cronos_git.disk.modules import resolve_scope
-        from cronos_git.ops import snapshot
+        from cronos_git.ops.subject import describe
 
-        request = request or SnapshotRequest()
-        settings = self.settings
-        matcher = self._matcher(request)
-        scope = resolve_scope(str(self.project), request.modules, settings.modules, matcher)
-        return snapshot.Subject(
-            root=str(self.project),
-            scope=scope,
-            rules=self._walk_rules(matcher),
-            chunk_threshold=settings.chunk_threshold,
-            described_rules={
-                "exclude": [*settings.exclude, *request.exclude],
-                "include": [*settings.include, *request.include],
-                "defaults": settings.default_excludes,
-                "respect_gitignore": settings.respect_gitignore,
-                "git_dirs": settings.git_dirs,
-                "cachedir_tags": settings.cachedir_tags,
-                "chunk_threshold": settings.chunk_threshold,
-            },
-        )
-
-    def _matcher(self, request: SnapshotRequest) -> Matcher:
-        settings = self.settings
-        return build_matcher(
-            defaults=DEFAULT_EXCLUDES if settings.default_excludes else (),
-            exclude=settings.exclude,
-            include=(*settings.include, *request.include),
-            request_exclude=request.exclude,
-        )
-
-    def _walk_rules(self, matcher: Matcher) -> WalkRules:
-        settings = self.settings
-        return WalkRules(
-            matcher=matcher,
-            ignore_files=(".gitignore", ".cronosignore") if settings.respect_gitignore else (".cronosignore",),
-            skip_git_dirs=settings.git_dirs == "skip",
-            skip_caches=settings.cachedir_tags,
-        )
+        return describe(str(self.project), self.settings, request or SnapshotRequest())
 
     def _circumstances(self) -> Circumstances:
         from cronos_git.ops import snapshot
@@ -235,15 +190,12 @@ class Cronos:
         """Prune after a backup, which is made already, so that a failure is a notice; the ids of what was dropped."""
         from cronos_git.ops import prune
 
-        try:
+        with tolerating(run, "prune.failed", "Old backups were not pruned", "The new backup is safe."):
             plan = self.plan_prune()
             prune.apply(self.store, plan)
-        except CronosError as error:
-            text = f"Old backups were not pruned: {error.message} The new backup is safe."
-            run.emit(Noticed("warning", "prune.failed", text))
-            return ()
-        self._log_each("prune", plan.dropped, run)
-        return tuple(backup.id for backup in plan.dropped)
+            self._log_each("prune", plan.dropped, run)
+            return tuple(backup.id for backup in plan.dropped)
+        return ()
 
     def delete(self, identifiers: Sequence[str], run: Run | None = None) -> list[Backup]:
         """Move backups to the trash, in any case: no retention rule is asked. Frees no space.
@@ -461,26 +413,24 @@ class Cronos:
         return report
 
     def _recover_if_free(self, run: Run) -> None:
-        """Clean up after dead restores, unless somebody is writing; then that one does it, or the next command."""
-        try:
-            with self.store.lock():
+        """Clean up after dead restores, unless somebody is at work in the store; then that one does it, or the next command."""
+        if self._abandoned(run):
+            with contextlib.suppress(StoreLockedError), self.store.lock():
                 self._recover(run)
-        except StoreLockedError:
-            return
 
     def _recover(self, run: Run) -> None:
-        """Clean up after dead restores. A journal that cannot be read is told, as it must not stand in the way of a backup."""
+        if self._abandoned(run):
+            from cronos_git.ops import restore
+
+            restore.recover(self.store, run)
+
+    def _abandoned(self, run: Run) -> bool:
+        """Whether there are dead restores. A journal that cannot be read is told, and must not stand in the way of a backup."""
         from cronos_git.ops import journal
 
-        try:
-            if not journal.abandoned(self.store):
-                return
-        except CronosError as error:
-            run.emit(Noticed("warning", "restore.unrecovered", error.message))
-            return
-        from cronos_git.ops import restore
-
-        restore.recover(self.store, run)
+        with tolerating(run, "restore.unrecovered", "Interrupted restores were not cleaned up"):
+            return bool(journal.abandoned(self.store))
+        return False
 
     def _log_each(self, verb: str, backups: Sequence[Backup], run: Run) -> None:
         if backups:
@@ -490,10 +440,8 @@ class Cronos:
         """Note what was done. It is done already, so a log that cannot be written is a notice, not a failure."""
         who = {"user": self.identity.user, "host": self.identity.host}
         entry = {"verb": verb, "time": self.clock.now().isoformat(), "result": "done", **who, **facts}
-        try:
+        with tolerating(run, "oplog.unwritten", "The operation log was not written"):
             oplog.append(self.store, entry)
-        except CronosError as error:
-            run.emit(Noticed("warning", "oplog.unwritten", f"The operation log was not written: {error.message}"))
 
     # --- doctor ---
 

@@ -6,10 +6,11 @@ list. Emitters report in batches and never throttle by time; whoever renders doe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cronos_git.errors import InterruptedRunError
+from cronos_git.errors import CronosError, InterruptedRunError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +82,17 @@ class Run:
         """Raise InterruptedRunError when the run was cancelled."""
         if self.cancelled:
             raise InterruptedRunError("Interrupted; nothing is half-done.")
+
+
+@contextmanager
+def tolerating(run: Run, code: str, what: str, meaning: str = "") -> Iterator[None]:
+    """Turn an error in the block into a warning: for steps after the one that counts.
+
+    Args:
+        what: What failed, as in "Packs were not folded".
+        meaning: What that means for the data, as a sentence.
+    """
+    try:
+        yield
+    except CronosError as error:
+        run.emit(Noticed("warning", code, f"{what}: {error.message} {meaning}".rstrip()))

@@ -239,9 +239,12 @@ def remove_leftovers(pack_dir: Path) -> list[str]:
 
     Call it only under the store's exclusive lock, when no other writer can be alive.
     """
-    paths = leftovers(pack_dir)
-    for path in paths:
-        files.unlink(path)
+    try:
+        paths = leftovers(pack_dir)
+        for path in paths:
+            files.unlink(path)
+    except OSError as error:
+        raise files.host_error(error, "remove what an interrupted run left in the store") from error
     return [path.name for path in paths]
 
 

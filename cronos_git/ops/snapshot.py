@@ -18,9 +18,8 @@ from typing import Any
 
 from cronos_git.disk import contents, fingerprints
 from cronos_git.disk.fingerprints import StatCache
-from cronos_git.disk.walk import WalkRules
-from cronos_git.errors import CronosError, ObjectMissingError
-from cronos_git.events import Noticed, Run
+from cronos_git.errors import ObjectMissingError
+from cronos_git.events import Run, tolerating
 from cronos_git.git import timeline
 from cronos_git.git.pack import HashSink, ObjectSink, PackResult, PackWriter, object_id
 from cronos_git.git.project import read_repository
@@ -30,25 +29,10 @@ from cronos_git.git.view import SnapshotView, diff_views
 from cronos_git.model import Backup, Excluded, Scope, SnapshotPlan, SnapshotReport, SnapshotRequest
 from cronos_git.ops import catalog
 from cronos_git.ops.capture import Captured, CaptureOptions, capture
+from cronos_git.ops.subject import Subject
 from cronos_git.rules import record
 from cronos_git.rules.names import make_id, slug
 from cronos_git.rules.record import Identity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is backed up and by which rules.
-
-    Attributes:
-        root: The project's real path.
-        described_rules: The rules as `meta/snapshot.json` records them.
-    """
-
-    root: str
-    scope: Scope
-    rules: WalkRules
-    chunk_threshold: int
-    described_rules: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,12 +320,9 @@ def _publish(
     tip = _add_to_timeline(store, backups, backup, captured, about, writer, ref)
     pack = writer.finish()
     store.create_tag_ref(backup.id, tag.hex())
-    try:
+    with tolerating(run, "timeline.unmoved", f"{ref} was not moved", "The backup is safe; the next one mends the timeline."):
         store.refresh()
         store.set_ref(ref, tip)
-    except CronosError as error:
-        text = f"The timeline {ref} was not moved: {error.message} The backup is safe; the next one mends the timeline."
-        run.emit(Noticed("warning", "timeline.unmoved", text))
     writer.release()
     return replace(backup, tag=tag.hex()), pack
 
@@ -372,11 +353,9 @@ def _save_cache(store: Store, old: StatCache, captured: Captured, backup: Backup
     if not scope.is_project:
         kept = {path: known for path, known in old.directories.items() if not _is_covered(path, scope)}
         cache = StatCache([*old.bases, backup.commit], {**kept, **captured.cache})
-    try:
+    safe = "The backup is safe; the next one reads every file again."
+    with tolerating(run, "statcache.unwritten", "The stat cache was not written", safe):
         fingerprints.save_statcache(store.cronos_dir / "statcache", cache)
-    except CronosError as error:
-        text = f"The stat cache was not written: {error.message} The backup is safe; the next one reads every file again."
-        run.emit(Noticed("warning", "statcache.unwritten", text))
 
 
 def _is_covered(path: str, scope: Scope) -> bool:

@@ -1,0 +1,68 @@
+"""What a backup is of: the project, the part of it that is covered, and the rules in force. Floor F7, below the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cronos_git.disk.modules import resolve_scope
+from cronos_git.disk.walk import WalkRules
+from cronos_git.model import Scope, SnapshotRequest
+from cronos_git.rules.patterns import DEFAULT_EXCLUDES, Matcher, build_matcher
+from cronos_git.rules.schema import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is backed up and by which rules.
+
+    Attributes:
+        root: The project's real path.
+        described_rules: The rules as `meta/snapshot.json` records them.
+    """
+
+    root: str
+    scope: Scope
+    rules: WalkRules
+    chunk_threshold: int
+    described_rules: Mapping[str, object]
+
+
+def describe(root: str, settings: Settings, request: SnapshotRequest) -> Subject:
+    """The subject of a request under the configuration in force.
+
+    Raises:
+        ModuleScopeError, PatternError, ProjectError: The request cannot be met.
+
+    Cost: as `disk.modules.resolve_scope`.
+    """
+    matcher = _matcher(settings, request)
+    return Subject(
+        root=root,
+        scope=resolve_scope(root, request.modules, settings.modules, matcher),
+        rules=WalkRules(
+            matcher=matcher,
+            ignore_files=(".gitignore", ".cronosignore") if settings.respect_gitignore else (".cronosignore",),
+            skip_git_dirs=settings.git_dirs == "skip",
+            skip_caches=settings.cachedir_tags,
+        ),
+        chunk_threshold=settings.chunk_threshold,
+        described_rules={
+            "exclude": [*settings.exclude, *request.exclude],
+            "include": [*settings.include, *request.include],
+            "defaults": settings.default_excludes,
+            "respect_gitignore": settings.respect_gitignore,
+            "git_dirs": settings.git_dirs,
+            "cachedir_tags": settings.cachedir_tags,
+            "chunk_threshold": settings.chunk_threshold,
+        },
+    )
+
+
+def _matcher(settings: Settings, request: SnapshotRequest) -> Matcher:
+    return build_matcher(
+        defaults=DEFAULT_EXCLUDES if settings.default_excludes else (),
+        exclude=settings.exclude,
+        include=(*settings.include, *request.include),
+        request_exclude=request.exclude,
+    )
