@@ -26,6 +26,7 @@ _KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 _DELTAS = (6, 7)
 _HEADER_BYTES = 8 + 1024
 _GUESS_BYTES = 4096
+_MOST_EXPECTED_BYTES = 64 << 20  # a damaged header may tell any size; the result grows past this when it is true
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,11 @@ class Pack:
             raise _damaged_index(index_path)
         self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
+        self._size = os.fstat(self._fd).st_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to *size* bytes of the pack."""
-        return os.pread(self._fd, size, offset)
+        """Up to *size* bytes of the pack, as far as it has them; damage may ask for absurdly many."""
+        return os.pread(self._fd, max(0, min(size, self._size - offset)), offset)
 
     def name(self, position: int) -> bytes:
         """The id at *position* in sorted order."""
@@ -174,11 +176,12 @@ def _inflate(pack: Pack, offset: int, start: bytes, header: int, size: int) -> b
     and what follows it in the pack is ignored; should it not, twice as much will. Telling the size beforehand spares growing
     the result, which halves the time.
     """
-    packed = start + pack.read(offset + len(start), max(0, header + size + (size >> 10) + 128 - len(start)))
+    packed = start + pack.read(offset + len(start), header + size + (size >> 10) + 128 - len(start))
+    expected = min(size + 1, _MOST_EXPECTED_BYTES)
     try:
-        body: bytes = deflate.decompress(packed[header:], 15, size + 1)
+        body: bytes = deflate.decompress(packed[header:], 15, expected)
     except deflate.error:
-        body = deflate.decompress(pack.read(offset, header + 2 * size + 1024)[header:], 15, size + 1)
+        body = deflate.decompress(pack.read(offset, header + 2 * size + 1024)[header:], 15, expected)
     return body
 
 
