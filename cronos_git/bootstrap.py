@@ -112,7 +112,7 @@ def resolve(
     """Find the project and its configuration, without opening anything and without the checks of `open_engine`.
 
     Args:
-        project: The project itself (-C); None looks for it.
+        project: The project itself (-C); None looks for it. It may be missing when it has a store.
         backup_dir: Where stores lie, in place of the configured directory.
         config: A file that stands in for the user's and the project's files.
         overrides: More keys of the configuration, of the same rank as flags.
@@ -132,7 +132,8 @@ def resolve(
     lowest = [_default_layer()]
     files: list[ConfigurationFile] = []
     _read_layers(_user_files(config), lowest, files)
-    root = settings_files.real_directory(project) if project is not None else _find_project([*lowest, *highest])
+    layers = [*lowest, *highest]
+    root = _named_project(project, layers) if project is not None else _find_project(layers)
     if config is None:
         _read_layers([(root / name, "project") for name in PROJECT_CONFIGS], lowest, files)
     return Configuration(project=root, resolved=resolve_settings([*lowest, *highest]), files=tuple(files))
@@ -197,6 +198,17 @@ def _anchored(layer: Layer, base: Path) -> Layer:
         return layer
     absolute = os.path.normpath(base / os.path.expanduser(directory))
     return Layer(name=layer.name, origin=layer.origin, values={**layer.values, "backup_dir": absolute}, ignored=layer.ignored)
+
+
+def _named_project(project: str, layers: list[Layer]) -> Path:
+    """The project given with -C. One that is gone but has backups is just what they are for."""
+    from cronos_git.git.store import store_path
+
+    real = Path(os.path.realpath(project))
+    backup_dir = Path(resolve_settings(layers).settings.backup_dir)
+    if not os.path.lexists(project) and store_path(backup_dir, real).exists():
+        return real
+    return settings_files.real_directory(project)
 
 
 def _find_project(layers: list[Layer]) -> Path:

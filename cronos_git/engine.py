@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cronos_git import __version__
 from cronos_git.errors import BackupNotFoundError, RefusedError, StoreLockedError, UsageError
-from cronos_git.events import Run, tolerating
+from cronos_git.events import Noticed, Run, tolerating
 from cronos_git.git.store import Store
 from cronos_git.model import (
     Backup,
@@ -119,6 +119,9 @@ class Cronos:
             self._recover(run)
             backups = catalog.load(self.store)
             report = snapshot.take(self.store, backups, subject, request, self._circumstances(), run)
+            if request.modules and not report.backup.files:
+                text = f"The backup holds no file: nothing in {', '.join(subject.scope.paths)} is taken by the rules."
+                run.emit(Noticed("warning", "scope.empty", text))
             if not report.unchanged:
                 counts = {"problems": len(report.problems), "bytes_stored": report.bytes_stored}
                 self._log("create", {"backup": report.backup.id, **counts}, run)
@@ -386,6 +389,7 @@ class Cronos:
 
         if request.strategy != "new_location":
             raise UsageError(f"Unknown restore strategy {request.strategy!r}.", hint="This version has: new_location.")
+        self._recover_if_free(Run())  # what a killed restore left in the target would stand in the way
         backup = self.resolve(request.backup).backup
         target = Path(request.target) if request.target else self.project.parent / f"{self.project.name}-{backup.id}"
         target = Path(target.parent.resolve(), target.name) if target.name not in ("", "..") else target.resolve()

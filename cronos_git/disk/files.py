@@ -179,7 +179,8 @@ def append_line(path: Path, line: bytes) -> None:
 def locked(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> Iterator[None]:
     """Hold an flock on *path* (created when absent) for the length of the block.
 
-    The lock goes with the process, however it ends, so there are no stale locks.
+    The lock goes with the process, however it ends, so there are no stale locks. A shared lock needs no write permission, so
+    that a store on a read-only or failing disk can still be read.
 
     Args:
         wait_s: How long to try, in seconds; 0 tries once.
@@ -188,17 +189,27 @@ def locked(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> Iterator
         StoreLockedError: Somebody else still holds it.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = _open_lock(path, shared)
     except OSError as error:
         raise host_error(error, f"open the lock {path}") from error
     try:
         _acquire(fd, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait_s)
         if not shared:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # only tells the next one who holds it
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _open_lock(path: Path, shared: bool) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if shared and error.errno in _NO_ACCESS:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        raise
 
 
 def _acquire(fd: int, path: Path, kind: int, wait_s: float) -> None:

@@ -68,7 +68,7 @@ class KnownDirectory(NamedTuple):
         below: Digest over the ids of its subdirectories' trees.
         data: 20-byte id of its tree in `data/`.
         attributes: The same in `meta/attributes/`.
-        entry_count: Number of its entries that are not directories.
+        entry_count: Number of its entries that are held, directories apart.
         size_bytes: Bytes of the regular files among them.
         files: Deflated marshal of `{name: KnownFile as tuple}`; decoded only when the directory changed.
     """

@@ -1,9 +1,9 @@
 """Finds and reads objects in the store's packs, fast, checking every hash.
 
 Our own packs hold whole objects, so reading one is: look up the offset, inflate, hash. That is several times faster than
-libgit2, whose hash looks for SHA-1 collisions and which holds Python's lock meanwhile, and it works from several threads. Files
-are read with plain reads and not through a mapping: a disk error or a truncated file under a mapping kills the process. What is
-stored as a delta (after a compaction) is left to the caller, who asks pygit2. Floor F6.
+libgit2, whose hash looks for SHA-1 collisions and which holds Python's lock meanwhile, and it works from several threads. Deltas,
+which stock git's repacking makes, are resolved by `git.delta`. Files are read with plain reads and not through a mapping, and not
+by libgit2: a disk error or a truncated file under a mapping, and a damaged index under libgit2, kill the process. Floor F6.
 
 Source: gitformat-pack(5), index version 2.
 """
@@ -11,7 +11,6 @@ Source: gitformat-pack(5), index version 2.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import os
 import struct
 import weakref
@@ -19,11 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cronos_git.errors import HashMismatchError
+from cronos_git.git.delta import apply_delta
 from cronos_git.git.pack import object_id
 from cronos_git.rules import deflate
 
 _KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
-_DELTAS = (6, 7)
+_OFFSET_DELTA, _NAME_DELTA = 6, 7
+_LONGEST_CHAIN = 5000
+_BASES_BYTES = 32 << 20
 _HEADER_BYTES = 8 + 1024
 _GUESS_BYTES = 4096
 _MOST_EXPECTED_BYTES = 64 << 20  # a damaged header may tell any size; the result grows past this when it is true
@@ -40,7 +42,11 @@ class Location:
 class Pack:
     """One pack: its index in memory, its data read where asked.
 
-    Memory: 28 bytes an object.
+    Memory: 28 bytes an object, and up to 32 MiB of bases of deltas.
+
+    Attributes:
+        count: Number of objects.
+        is_whole: The pack has not been cut short.
 
     Raises:
         HashMismatchError: The index is damaged.
@@ -58,6 +64,10 @@ class Pack:
         self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
         self._size = os.fstat(self._fd).st_size
+        # A pack ends with the checksum that its index records, so a cut pack is known by its last bytes.
+        self.is_whole = self.read(max(0, self._size - 20), 20) == self._index[-40:-20]
+        self._bases: dict[int, tuple[int, bytes]] = {}
+        self._bases_bytes = 0
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to *size* bytes of the pack, as far as it has them; damage may ask for absurdly many."""
@@ -88,31 +98,57 @@ class Pack:
         (large,) = struct.unpack_from(">Q", self._index, start)
         return int(large)
 
+    def base(self, offset: int) -> tuple[int, bytes] | None:
+        """Type number and body of an object that was the base of a delta lately."""
+        return self._bases.get(offset)
+
+    def remember_base(self, offset: int, kind: int, body: bytes) -> None:
+        """Keep a base: the objects of one chain are mostly read one after the other."""
+        if self._bases_bytes + len(body) > _BASES_BYTES:
+            self._bases, self._bases_bytes = {}, 0
+        self._bases[offset] = kind, body
+        self._bases_bytes += len(body)
+
 
 class ObjectIndex:
     """All packs of one directory.
 
     Args:
         pack_dir: `objects/pack` of the store.
+
+    Attributes:
+        packs: Those that can be read, the largest first.
+        unsound: Names of packs that cannot be read at all, or that have been cut short.
     """
 
     def __init__(self, pack_dir: Path) -> None:
         self._pack_dir = pack_dir
         self.packs: list[Pack] = []
+        self.unsound: list[str] = []
+        self._paths: set[Path] = set()
         self.refresh()
 
-    def refresh(self) -> None:
-        """Look for packs again. The largest come first, as most objects are there.
+    def refresh(self) -> bool:
+        """Look for packs again; whether there are others than before. The largest come first, as most objects are there.
 
         A pack whose index cannot be read is passed over, so that the others stay readable; `verify` tells of it.
 
-        Cost: every index is read.
+        Cost: a directory listing; every index is read when it has changed.
         """
-        packs = []
-        for path in self._pack_dir.glob("pack-*.idx"):
-            with contextlib.suppress(OSError, HashMismatchError):
+        paths = set(self._pack_dir.glob("pack-*.idx"))
+        if paths == self._paths:
+            return False
+        packs, unsound = [], []
+        for path in paths:
+            try:
                 packs.append(Pack(path))
+            except (OSError, HashMismatchError):
+                if path.exists():  # else it was folded into another since the listing
+                    unsound.append(path.stem)
+        self._paths = paths
         self.packs = sorted(packs, key=lambda pack: -pack.count)
+        self.unsound = sorted([*unsound, *(pack.path.stem for pack in packs if not pack.is_whole)])
+        return True
 
     def find(self, oid: bytes) -> Location | None:
         """Where *oid* is, or None; costs one bisection a pack."""
@@ -123,37 +159,89 @@ class ObjectIndex:
         return None
 
     def contains(self, oid: bytes) -> bool:
-        """Whether some pack has *oid*."""
-        return self.find(oid) is not None
+        """Whether some pack has *oid*; one that was cut short does not count, so that its objects are stored again."""
+        return any(pack.is_whole and pack.find(oid) is not None for pack in self.packs)
 
     def read(self, oid: bytes) -> tuple[str, bytes] | None:
-        """Kind and body of an object; None when no pack has it or it is stored as a delta.
+        """Kind and body of an object; None when no pack has it.
 
         Raises:
-            HashMismatchError: Its bytes cannot be read, cannot be inflated or do not hash to *oid*.
+            HashMismatchError: In no pack that has it can its bytes be read, inflated and hashed to *oid*.
         """
-        location = self.find(oid)
-        return None if location is None else read_at(location.pack, location.offset, oid)
+        damaged: HashMismatchError | None = None
+        for pack in self.packs:
+            offset = pack.find(oid)
+            if offset is None:
+                continue
+            try:
+                return read_at(pack, offset, oid)
+            except HashMismatchError as error:
+                damaged = error
+        if damaged is not None:
+            raise damaged
+        return None
 
 
-def read_at(pack: Pack, offset: int, oid: bytes) -> tuple[str, bytes] | None:
-    """Kind and body of the object at *offset*, checked against *oid*; None for a delta.
+def read_at(pack: Pack, offset: int, oid: bytes) -> tuple[str, bytes]:
+    """Kind and body of the object at *offset*, checked against *oid*.
 
     Raises:
         HashMismatchError: Its bytes cannot be read, cannot be inflated or do not hash to *oid*.
+
+    Cost: one or two reads; for a delta, as many again for each base that was not read lately.
     """
     try:
-        start = pack.read(offset, _GUESS_BYTES)
-        number, size, header = _parse_header(start)
-        if number in _DELTAS:
-            return None
-        body = _inflate(pack, offset, start, header, size)
-    except (deflate.error, IndexError, ValueError, OSError) as error:
+        number, body = _resolve(pack, offset)
+    except (deflate.error, IndexError, ValueError, OSError, MemoryError) as error:
         raise _damaged(oid, pack.path) from error
     kind = _KINDS.get(number)
-    if kind is None or len(body) != size or object_id(kind, body) != oid:
+    if kind is None or object_id(kind, body) != oid:
         raise _damaged(oid, pack.path)
     return kind, body
+
+
+def _resolve(pack: Pack, offset: int) -> tuple[int, bytes]:
+    """Type number and body of the object at *offset*, with every delta of its chain applied."""
+    deltas: list[tuple[int, bytes]] = []
+    for _ in range(_LONGEST_CHAIN):
+        known = pack.base(offset) if deltas else None
+        if known is not None:
+            return _apply(pack, offset, known, deltas)
+        start = pack.read(offset, _GUESS_BYTES)
+        number, size, header = _parse_header(start)
+        if number not in (_OFFSET_DELTA, _NAME_DELTA):
+            return _apply(pack, offset, (number, _inflate(pack, offset, start, header, size)), deltas)
+        base, header = _parse_base(pack, offset, number, start, header)
+        deltas.append((offset, _inflate(pack, offset, start, header, size)))
+        offset = base
+    raise ValueError("a chain of deltas without end")
+
+
+def _apply(pack: Pack, offset: int, found: tuple[int, bytes], deltas: list[tuple[int, bytes]]) -> tuple[int, bytes]:
+    number, body = found
+    for at, changes in reversed(deltas):
+        pack.remember_base(offset, number, body)
+        body = apply_delta(body, changes)
+        offset = at
+    return number, body
+
+
+def _parse_base(pack: Pack, offset: int, number: int, start: bytes, position: int) -> tuple[int, int]:
+    """Offset of a delta's base in the same pack, and the position behind where it is told."""
+    if number == _NAME_DELTA:
+        base = pack.find(start[position : position + 20])
+        if base is None:
+            raise ValueError("the base of a delta is not in the pack")
+        return base, position + 20
+    byte = start[position]
+    back = byte & 0x7F
+    while byte & 0x80:
+        position += 1
+        byte = start[position]
+        back = ((back + 1) << 7) | (byte & 0x7F)
+    if not 0 < back < offset:
+        raise ValueError("the base of a delta lies outside the pack")
+    return offset - back, position + 1
 
 
 def _parse_header(data: bytes) -> tuple[int, int, int]:
@@ -182,6 +270,8 @@ def _inflate(pack: Pack, offset: int, start: bytes, header: int, size: int) -> b
         body: bytes = deflate.decompress(packed[header:], 15, expected)
     except deflate.error:
         body = deflate.decompress(pack.read(offset, header + 2 * size + 1024)[header:], 15, expected)
+    if len(body) != size:
+        raise ValueError("an object of another size than its header tells")
     return body
 
 

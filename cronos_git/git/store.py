@@ -1,8 +1,7 @@
 """The store: one bare Git repository outside the project, made, opened, locked, read; and the only writer of its refs.
 
-Objects come from packs by `git.packindex`, and loose ones, which only stock git makes, by `git.loose`; deltas, which only a
-compaction makes, come from pygit2, imported when first needed, which checks every hash too. New objects are written by
-`git.pack`. What lies where, and whether it may be opened, is `git.layout`'s; what objects mean is told by `rules.record`,
+Objects come from packs by `git.packindex`, and loose ones, which only stock git makes, by `git.loose`. New objects are written
+by `git.pack`. What lies where, and whether it may be opened, is `git.layout`'s; what objects mean is told by `rules.record`,
 `git.view` and `git.timeline`. Floor F6.
 """
 
@@ -15,11 +14,10 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cronos_git.disk import files
 from cronos_git.disk.directories import build_directory
-from cronos_git.errors import HashMismatchError, ObjectMissingError, RefusedError, StoreFormatError
+from cronos_git.errors import ObjectMissingError, RefusedError
 from cronos_git.git import layout, refs
 from cronos_git.git.loose import read_loose
 from cronos_git.git.packindex import ObjectIndex
@@ -27,11 +25,7 @@ from cronos_git.git.trees import EMPTY_TREE
 from cronos_git.model import Backup
 from cronos_git.rules.record import format_json
 
-if TYPE_CHECKING:
-    import pygit2
-
 _NAME_MAX_BYTES = 200
-_KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 
 
 def store_path(backup_dir: Path, project_root: Path) -> Path:
@@ -134,12 +128,21 @@ class Store:
         name = bytes.fromhex(oid)
         if name == EMPTY_TREE:
             return "tree", b""  # Git knows it without storing it
-        return self.index.read(name) or read_loose(self.path / "objects", name) or self._read_by_libgit2(name)
+        found = self._find(name)
+        if found is None and self.index.refresh():  # another process has folded the packs since we looked
+            found = self._find(name)
+        if found is None:
+            raise _missing(name)
+        return found
+
+    def _find(self, name: bytes) -> tuple[str, bytes] | None:
+        return self.index.read(name) or read_loose(self.path / "objects", name)
 
     def contains(self, oid: str) -> bool:
         """Whether the store has an object; that it is sound is not checked."""
         name = bytes.fromhex(oid)
-        return self.index.contains(name) or _oid(name) in self._repository.odb
+        in_packs = self.index.find(name) or (self.index.refresh() and self.index.find(name))
+        return bool(in_packs) or read_loose(self.path / "objects", name) is not None
 
     def refresh(self) -> None:
         """See packs that were added since the store was opened."""
@@ -149,29 +152,6 @@ class Store:
     def index(self) -> ObjectIndex:
         """The objects in the store's packs."""
         return ObjectIndex(self.pack_dir)
-
-    @functools.cached_property
-    def _repository(self) -> pygit2.Repository:
-        _isolate_libgit2()
-        import pygit2
-        from pygit2.enums import RepositoryOpenFlag
-
-        try:
-            return pygit2.Repository(os.fspath(self.path), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE)
-        except pygit2.GitError as error:
-            raise StoreFormatError(f"The store {self.path} cannot be opened as a Git repository: {error}.") from error
-
-    def _read_by_libgit2(self, name: bytes) -> tuple[str, bytes]:
-        repository = self._repository
-        import pygit2
-
-        try:
-            kind, body = repository.odb.read(_oid(name))
-        except KeyError as error:
-            raise _missing(name) from error
-        except pygit2.GitError as error:
-            raise _damaged(name, str(error)) from error
-        return _KINDS[int(kind)], body
 
     # --- refs -------------------------------------------------------------------------------------------------------
 
@@ -249,36 +229,9 @@ class Store:
         refs.remove_refs(self.path, names)
 
 
-# --- libgit2 --------------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _isolate_libgit2() -> None:
-    """Let no configuration but the store's own count, as in `git.session`."""
-    import pygit2
-    from pygit2.enums import ConfigLevel
-
-    for level in (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
-        pygit2.settings.search_path[level] = ""
-
-
-def _oid(name: bytes) -> pygit2.Oid:
-    import pygit2
-
-    return pygit2.Oid(raw=name)
-
-
 def _missing(name: bytes) -> ObjectMissingError:
     return ObjectMissingError(
         f"Object {name.hex()} is not in the store.",
-        hint="Run `cronos verify` to see which backups and paths are hit.",
-        oid=name.hex(),
-    )
-
-
-def _damaged(name: bytes, reason: str) -> HashMismatchError:
-    return HashMismatchError(
-        f"Object {name.hex()} is damaged: {reason}.",
         hint="Run `cronos verify` to see which backups and paths are hit.",
         oid=name.hex(),
     )

@@ -275,9 +275,10 @@ class _Capturer:
             outcomes = {entry.name: _Outcome(entry, files[entry.name]) for entry in node.entries}
         ordered = [outcomes[entry.name] for entry in node.entries if entry.name in outcomes]
         data, attributes = self._store_directory(node, ordered, children)
-        size = sum(outcome.entry.size for outcome in ordered if stat.S_ISREG(outcome.entry.mode))
+        held = [outcome.entry for outcome in ordered if outcome.flag != "unreadable"]
+        size = sum(entry.size for entry in held if stat.S_ISREG(entry.mode))
         fingerprint, trusted = self._trusted(node, ordered)
-        self._keep(node, KnownDirectory(fingerprint, below, data, attributes, len(ordered), size, pack_files(trusted)))
+        self._keep(node, KnownDirectory(fingerprint, below, data, attributes, len(held), size, pack_files(trusted)))
         return data, attributes
 
     def _keep(self, node: Directory, known: KnownDirectory) -> None:

@@ -26,7 +26,7 @@ from cronos_git.disk.children import Children, are_worthwhile
 from cronos_git.disk.stage import opened
 from cronos_git.disk.workers import run_batches
 from cronos_git.errors import CronosError, DamageError, DiskFullError, HostError, RefusedError
-from cronos_git.events import Advanced, Finished, Noticed, Run, Started
+from cronos_git.events import Advanced, Finished, Noticed, Run, Started, tolerating
 from cronos_git.git.pack import object_id
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView
@@ -88,16 +88,17 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
     staging = _staging_path(target)
     _refuse_small_disk(staging.parent, plan)
     intent = {"verb": "restore", "phase": "staging", "staging": str(staging), "target": plan.target}
-    with journal.open_journal(store, intent) as log:
+    with _journalled(store, intent, run) as log:
         try:
             writer = _Writer(store, view, staging, run)
             os.mkdir(staging, 0o700)
             own = writer.write(plan)
             verified = _verify(view, plan, staging, run) if verify else 0
             moving = {**intent, "phase": "moving", "own": format_line(own), "modes": stage.read_only_directories(staging)}
-            log.update(moving)
             if staging.parent != target:
                 _move_into_place(moving)
+            elif log is not None:
+                log.update(moving)
         except BaseException as error:
             _roll_back(staging, log)
             if isinstance(error, OSError):
@@ -106,7 +107,8 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
         if staging.parent == target:
             _fill(moving)
         with contextlib.suppress(CronosError):  # the restore is done; a journal without its staging directory is dropped later
-            log.close()
+            if log is not None:
+                log.close()
     return RestoreReport(
         plan=plan,
         files=writer.done_files,
@@ -117,11 +119,23 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
     )
 
 
-def _roll_back(staging: Path, log: journal.Journal) -> None:
+@contextlib.contextmanager
+def _journalled(store: Store, intent: Mapping[str, Any], run: Run) -> Iterator[journal.Journal | None]:
+    """A journal, or None with a warning where none can be written: a store on a full or read-only disk must still give back."""
+    with contextlib.ExitStack() as stack:
+        log = None
+        meaning = f"If this restore is killed, {intent['staging']} is left for you to remove."
+        with tolerating(run, "restore.unjournalled", "There is no journal of this restore", meaning):
+            log = stack.enter_context(journal.open_journal(store, intent))
+        yield log
+
+
+def _roll_back(staging: Path, log: journal.Journal | None) -> None:
     """Remove what was staged. When even that fails, the journal stays, and the next command does it."""
     with contextlib.suppress(OSError, CronosError):
         stage.remove_tree(staging)
-        log.close()
+        if log is not None:
+            log.close()
 
 
 def _fill(moving: Mapping[str, Any]) -> None:
@@ -131,7 +145,7 @@ def _fill(moving: Mapping[str, Any]) -> None:
     except OSError as error:
         raise HostError(
             f"Everything was restored, but not all of it could be moved to its place in {moving['target']}: {error.strerror}.",
-            hint="The next create or restore of this project finishes the move.",
+            hint=f"The next create or restore of this project finishes the move; until then the rest lies in {moving['staging']}.",
         ) from error
 
 
@@ -180,7 +194,12 @@ def _refuse_occupied(target: Path) -> None:
         else:
             return
     except NotADirectoryError:
-        occupied = True
+        occupied = os.path.lexists(target)
+        if not occupied:
+            raise RefusedError(
+                f"The target {target} cannot be made: a part of the path before it is a file. Nothing was written.",
+                hint="Choose another directory with --to.",
+            ) from None
     except OSError as error:
         raise files.host_error(error, f"look into {target}") from error
     if occupied:
@@ -235,7 +254,13 @@ def _translated(error: OSError, target: str) -> CronosError:
             "Nothing was restored.",
             hint="Restore to a file system that distinguishes upper and lower case.",
         )
-    return files.host_error(error, f"restore into {target}")
+    translated = files.host_error(error, f"restore into {target}")
+    if isinstance(translated, DiskFullError):
+        return DiskFullError(
+            f"No space left at {target} (or no more files can be made there). Nothing was restored.",
+            hint="Free space there, restore only some paths, or choose another place with --to.",
+        )
+    return translated
 
 
 # --- writing ---

@@ -45,9 +45,10 @@ def write_batch(root_fd: int, store: ObjectReader, batch: list[Entry]) -> Writte
         with opened(root_fd, parent) as fd:
             for entry in entries:
                 written.problems += _write_entry(fd, store, entry)
-                written.files += 1
-                written.size_bytes += content_bytes(entry)
                 written.path = entry.path
+                if is_restorable(entry.attributes):
+                    written.files += 1
+                    written.size_bytes += content_bytes(entry)
     return written
 
 
