@@ -7,9 +7,9 @@ prints, never reads the environment, and takes the time from its clock. Floor F8
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from cronos_git.git.store import Store
 from cronos_git.model import (
     Backup,
     Check,
+    Damage,
     Entry,
     FileDiff,
     FoundEntry,
@@ -41,7 +42,7 @@ from cronos_git.model import (
 )
 from cronos_git.ops import catalog, oplog
 from cronos_git.ports import Clock
-from cronos_git.rules.identify import Resolution, resolve
+from cronos_git.rules.identify import Resolution
 from cronos_git.rules.record import Identity
 
 if TYPE_CHECKING:  # imported where used: a listing needs neither the walk's nor the comparison's modules
@@ -63,6 +64,9 @@ class Cronos:
         clock: Tells the time.
         zone: The user's time zone, for times that are given without one.
         identity: Who makes backups.
+
+    Attributes:
+        notice: Is told, once, when there are backups that cannot be read.
     """
 
     def __init__(
@@ -74,6 +78,8 @@ class Cronos:
         self.clock = clock
         self.zone = zone
         self.identity = identity
+        self.notice: Callable[[Noticed], None] = lambda _noticed: None
+        self._has_told_damage = False
 
     @cached_property
     def store(self) -> Store:
@@ -108,16 +114,18 @@ class Cronos:
         Durability: when this returns, the backup survives a power cut.
         """
         from cronos_git.git import maintenance
-        from cronos_git.ops import snapshot
+        from cronos_git.ops import prune, snapshot
 
         run = run or Run()
         subject = self._subject(request)
         if self._store_if_any() is None:
             Store.create(self.store_path, project_root=str(self.project), created=self.clock.now(), tool_version=__version__)
         with self.store.lock(wait_s=self.settings.lock_wait):
+            self.store.reopen()
             maintenance.clean(self.store)
             self._recover(run)
-            backups = catalog.load(self.store)
+            lost = prune.lost_packs(self.store)  # now, as the new stat cache will tell of these packs no more
+            backups = self._catalog().backups
             report = snapshot.take(self.store, backups, subject, request, self._circumstances(), run)
             if request.modules and not report.backup.files:
                 text = f"The backup holds no file: nothing in {', '.join(subject.scope.paths)} is taken by the rules."
@@ -126,7 +134,7 @@ class Cronos:
                 counts = {"problems": len(report.problems), "bytes_stored": report.bytes_stored}
                 self._log("create", {"backup": report.backup.id, **counts}, run)
                 if self.settings.auto_prune:
-                    report = replace(report, pruned=self._auto_prune(run))
+                    report = replace(report, pruned=self._auto_prune(lost, run))
                 safe = "The backup is safe; listing and restoring get slower."
                 with tolerating(run, "store.unfolded", "Packs were not folded", safe):
                     maintenance.fold(self.store)
@@ -141,7 +149,7 @@ class Cronos:
         from cronos_git.ops import snapshot
 
         store = self._store_if_any()
-        backups = catalog.load(store) if store else []
+        backups = self._catalog().backups if store else []
         return snapshot.plan(store, backups, self._subject(request), self._circumstances(), run or Run())
 
     def _subject(self, request: SnapshotRequest | None = None) -> Subject:
@@ -169,7 +177,7 @@ class Cronos:
         from cronos_git.rules.retention import policy_of
 
         policy = policy_of(self.settings, (request or PruneRequest()).limits)
-        return prune.plan(catalog.load(self.store), policy, self.clock.now(), self.zone)
+        return prune.plan(self._catalog().backups, policy, self.clock.now(), self.zone)
 
     def apply_prune(self, plan: PrunePlan, run: Run | None = None) -> PruneReport:
         """Move what a plan drops to the trash; `undelete` brings it back. Frees no space.
@@ -185,16 +193,23 @@ class Cronos:
 
         run = run or Run()
         with self._writing(run):
+            self._require_whole(plan.dropped, run)
             prune.apply(self.store, plan)
             self._log_each("prune", plan.dropped, run)
         return PruneReport(plan=plan, pruned=tuple(backup.id for backup in plan.dropped))
 
-    def _auto_prune(self, run: Run) -> tuple[str, ...]:
-        """Prune after a backup, which is made already, so that a failure is a notice; the ids of what was dropped."""
+    def _auto_prune(self, lost: Sequence[str], run: Run) -> tuple[str, ...]:
+        """Prune after a backup, which is made already, so that a failure is a notice; the ids of what was dropped.
+
+        Args:
+            lost: Packs that were gone before the backup was made.
+        """
         from cronos_git.ops import prune
 
         with tolerating(run, "prune.failed", "Old backups were not pruned", "The new backup is safe."):
             plan = self.plan_prune()
+            if plan.dropped:
+                prune.refuse_lost(lost)
             prune.apply(self.store, plan)
             self._log_each("prune", plan.dropped, run)
             return tuple(backup.id for backup in plan.dropped)
@@ -217,7 +232,8 @@ class Cronos:
 
         run = run or Run()
         with self._writing(run):
-            chosen = self._choose(identifiers, catalog.load(self.store))
+            chosen = self._choose(identifiers, self._catalog())
+            self._require_whole(chosen, run)
             prune.delete(self.store, chosen)
             self._log_each("delete", chosen, run)
         return chosen
@@ -228,7 +244,7 @@ class Cronos:
         Raises:
             StoreMissingError: The project has no store yet.
         """
-        return catalog.load_trash(self.store)[::-1]
+        return catalog.read_trash(self.store).backups[::-1]
 
     def undelete(self, identifiers: Sequence[str], run: Run | None = None) -> list[Backup]:
         """Bring backups back from the trash.
@@ -246,15 +262,24 @@ class Cronos:
 
         run = run or Run()
         with self._writing(run):
-            chosen = self._choose(identifiers, catalog.load_trash(self.store))
+            chosen = self._choose(identifiers, catalog.read_trash(self.store))
             prune.undelete(self.store, chosen)
             self._log_each("undelete", chosen, run)
         return chosen
 
-    def _choose(self, identifiers: Sequence[str], backups: Sequence[Backup]) -> list[Backup]:
+    def _choose(self, identifiers: Sequence[str], among: catalog.Catalog) -> list[Backup]:
         """The backups that are meant, each once, in the order given."""
-        found = [resolve(text, backups, self.clock.now(), self.zone).backup for text in identifiers]
+        found = [catalog.resolve(among, text, self.clock.now(), self.zone).backup for text in identifiers]
         return list({backup.id: backup for backup in found}.values())
+
+    def _require_whole(self, dropped: Sequence[Backup], run: Run) -> None:
+        """Raise DamageError when what is left after a deletion is damaged, as far as a quick check tells."""
+        from cronos_git.ops import prune, verify
+
+        if dropped:
+            gone = {backup.id for backup in dropped}
+            kept = [backup for backup in self._catalog().backups if backup.id not in gone]
+            prune.refuse_damage(verify.verify(self.store, kept, (), VerifyRequest(quick=True), run).damage)
 
     @contextlib.contextmanager
     def _writing(self, run: Run) -> Iterator[None]:
@@ -262,11 +287,32 @@ class Cronos:
         from cronos_git.git import maintenance
 
         with self.store.lock(wait_s=self.settings.lock_wait):
+            self.store.reopen()
             maintenance.clean(self.store)
             self._recover(run)
             yield
 
     # --- finding ---
+
+    def _catalog(self) -> catalog.Catalog:
+        """All backups; when some cannot be read, that is told once."""
+        found = catalog.read(self.store)
+        if found.damaged and not self._has_told_damage:
+            self._has_told_damage = True
+            count = len(found.damaged)
+            text = f"{count} backup{'' if count == 1 else 's'} cannot be read; run `cronos verify`."
+            self.notice(Noticed("warning", "store.damaged", text))
+        return found
+
+    def damaged(self) -> list[Damage]:
+        """What is wrong with backups whose tags cannot be read, so that they are missing from `backups`.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+
+        Cost: as for `backups`.
+        """
+        return self._catalog().damaged
 
     def backups(self, query: Query | None = None) -> list[Backup]:
         """The backups that meet *query*, newest first unless it says otherwise.
@@ -276,7 +322,7 @@ class Cronos:
 
         Cost: one small object a backup; with `contains`, the directories on the way to that path in each.
         """
-        return catalog.select(catalog.load(self.store), query or Query(), self._holds)
+        return catalog.select(self._catalog().backups, query or Query(), self._holds)
 
     def _holds(self, backup: Backup, path: str) -> bool:
         try:
@@ -290,8 +336,9 @@ class Cronos:
 
         Raises:
             BackupNotFoundError, AmbiguousBackupError, StoreMissingError: There is no such backup, or no one such.
+            DamageError: A backup that cannot be read may be meant.
         """
-        return resolve(identifier, catalog.load(self.store), self.clock.now(), self.zone)
+        return catalog.resolve(self._catalog(), identifier, self.clock.now(), self.zone)
 
     def view(self, backup: Backup) -> SnapshotView:
         """The backup as a tree of files."""
@@ -351,14 +398,14 @@ class Cronos:
         described = self.record(like)["scope"]
         paths = described["paths"] if isinstance(described, dict) else [""]
         subject = replace(self._subject(), scope=Scope(name=like.scope, paths=tuple(paths)))
-        backups = catalog.load(self.store)
+        backups = self._catalog().backups
         return snapshot.look(self.store, backups, subject, self._circumstances(), Run())[1]
 
     def stats(self) -> StoreStats:
         """Figures of the whole store."""
         from cronos_git.ops import stats
 
-        return stats.collect(self.store, catalog.load(self.store))
+        return stats.collect(self.store, self._catalog().backups)
 
     # --- verify and restore ---
 
@@ -367,15 +414,15 @@ class Cronos:
 
         Raises:
             BackupNotFoundError, AmbiguousBackupError: A backup that was asked for does not exist.
+            DamageError: A backup that was asked for cannot be told for sure, as others cannot be read.
         """
         from cronos_git.ops import verify
 
         request = request or VerifyRequest()
         with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
-            backups = catalog.load(self.store)
-            chosen = {resolve(text, backups, self.clock.now(), self.zone).backup.id for text in request.backups}
-            wanted = [b for b in backups if b.id in chosen] if request.backups else backups
-            return verify.verify(self.store, wanted, catalog.damaged_tags(self.store), request, run or Run())
+            found = catalog.read(self.store)
+            wanted = self._choose(request.backups, found) if request.backups else found.backups
+            return verify.verify(self.store, wanted, found.damaged, request, run or Run())
 
     def plan_restore(self, request: RestoreRequest) -> RestorePlan:
         """What a restore would write; writes nothing.
@@ -443,7 +490,13 @@ class Cronos:
     def _log(self, verb: str, facts: Mapping[str, object], run: Run) -> None:
         """Note what was done. It is done already, so a log that cannot be written is a notice, not a failure."""
         who = {"user": self.identity.user, "host": self.identity.host}
-        entry = {"verb": verb, "time": self.clock.now().isoformat(), "result": "done", **who, **facts}
+        entry = {
+            "verb": verb,
+            "time": self.clock.now().astimezone(UTC).isoformat().removesuffix("+00:00") + "Z",
+            "result": "done",
+            **who,
+            **facts,
+        }
         with tolerating(run, "oplog.unwritten", "The operation log was not written"):
             oplog.append(self.store, entry)
 

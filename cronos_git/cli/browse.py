@@ -11,6 +11,7 @@ import typer
 
 from cronos_git.cli import filters
 from cronos_git.cli.command import command
+from cronos_git.cli.paths import rooted
 from cronos_git.cli.render.tables import Column, Table, align
 from cronos_git.cli.render.text import local_ns, size, visible
 from cronos_git.cli.session import session_of
@@ -148,7 +149,7 @@ def find(
         limit=limit,
     )
     engine, output = session.engine(), session.output
-    found = engine.find(patterns, query)
+    found = engine.find([rooted(engine.project, pattern) for pattern in patterns], query)
     if session.options.json:
         output.json_lines(found)
     elif session.options.quiet:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cronos_git.cli.command import command
 from cronos_git.cli.create import change_line
+from cronos_git.cli.paths import inside
 from cronos_git.cli.render.tables import align
 from cronos_git.cli.render.text import size, visible
 from cronos_git.cli.session import Session, session_of
@@ -44,9 +43,9 @@ def diff(
     """
     session = session_of(context)
     engine = session.engine()
-    first = session.find(old)
+    first = session.find(old, for_all=True)
     second, words = _second(session, first, list(rest or ()))
-    paths = [_inside(engine.project, word) for word in words]
+    paths = [inside(engine.project, word) for word in words]
     for path in paths:
         _require_path(session, path, [backup for backup in (first, second) if backup is not None])
     differences = engine.diff(first, second, paths, stat=stat, patch=patch)
@@ -63,20 +62,12 @@ def _second(session: Session, first: Backup, words: list[str]) -> tuple[Backup |
     if words[0].startswith(("/", "./", "../")):
         return None, words
     try:
-        return session.find(words[0]), words[1:]
+        return session.find(words[0], for_all=True), words[1:]
     except (BackupNotFoundError, AmbiguousBackupError, UsageError):
-        path = _inside(session.engine().project, words[0])
+        path = inside(session.engine().project, words[0])
         if not _exists(session, path, [first]):
             raise
         return None, words
-
-
-def _inside(project: Path, word: str) -> str:
-    """A path as the user wrote it, as one from the project's root."""
-    path = posixpath.normpath(posixpath.relpath(word, project) if posixpath.isabs(word) else word)
-    if path == ".." or path.startswith("../"):
-        raise UsageError(f"{word!r} lies outside the project {project}.", hint="Paths are given from the project's root.")
-    return "" if path == "." else path
 
 
 def _exists(session: Session, path: str, backups: Sequence[Backup]) -> bool:
@@ -107,12 +98,15 @@ def _show(session: Session, differences: Iterable[FileDiff], *, stat: bool, patc
         return
     if not session.options.verbose:
         differences = (difference for difference in differences if difference.change.kind != "attributes")
+    if stat:
+        differences = list(differences)
+        output.lines(_stat_lines(session, differences))
+    if stat and patch and differences:
+        output.line()
     if patch:
         for difference in differences:
             _show_patch(session, difference)
-    elif stat:
-        output.lines(_stat_lines(session, list(differences)))
-    else:
+    elif not stat:
         output.lines(change_line(session, difference.change) for difference in differences)
 
 

@@ -26,5 +26,9 @@ def completion(
     from typer._completion_shared import get_completion_script
 
     script = get_completion_script(prog_name="cronos", complete_var="_CRONOS_COMPLETE", shell=shell)
-    session_of(context).output.line(script)
+    session = session_of(context)
+    if session.options.json:
+        session.output.json({"shell": shell, "script": script})
+    else:
+        session.output.line(script)
     return 0

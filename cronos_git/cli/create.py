@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
@@ -59,10 +60,10 @@ def create(
     session = session_of(context)
     request = SnapshotRequest(
         name=name,
-        type=backup_type,
-        message=message,
-        description=description,
-        labels=tuple(labels or ()),
+        type=_checked_type(backup_type),
+        message=_legible(message),
+        description=_legible(description),
+        labels=tuple(map(_legible, labels or ())),
         metadata=_parse_metadata(metadata or ()),
         modules=tuple(modules or ()),
         include=tuple(include or ()),
@@ -101,11 +102,33 @@ def _parse_metadata(pairs: Sequence[str]) -> dict[str, object]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise UsageError(f"--meta {pair!r} is not KEY=VALUE.", hint="Write it like --meta ticket=OPS-1.")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
+        found[key] = _metadata_value(value)
     return found
+
+
+def _metadata_value(text: str) -> object:
+    """The JSON that *text* is; *text* itself when it is none, or one that cannot be stored as such (NaN, 1e999)."""
+    try:
+        value: object = json.loads(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
+def _checked_type(word: str) -> str:
+    from cronos_git.rules.identify import RESTORE_POINT
+
+    if word == RESTORE_POINT:
+        raise UsageError(f"The type {word} is for the backups that CRONOS makes before a restore.", hint="Choose another word.")
+    if not re.fullmatch("[a-z0-9._-]+", word):
+        raise UsageError(f"{word!r} cannot be a type.", hint="A type is a word of lower-case letters, digits, '.', '_' and '-'.")
+    return word
+
+
+def _legible(text: str) -> str:
+    r"""*text* with bytes that are no UTF-8 written as `\xff`; the record of a backup holds only text."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 # --- results ------------------------------------------------------------------------------------------------------

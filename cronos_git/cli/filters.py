@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cronos_git.cli.paths import inside
 from cronos_git.cli.session import Session
 from cronos_git.model import Query
 
@@ -23,21 +24,28 @@ Metadata = Annotated[
     list[str] | None, typer.Option("--meta", metavar="KEY[=VALUE]", help="With this metadata; may be repeated, all must hold.")
 ]
 Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Made then or later: 2026-04-01, 10:30, 2 days ago.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Made then or earlier.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Made then or earlier; a day or minute to its end.")]
 Contains = Annotated[str | None, typer.Option("--contains", metavar="PATH", help="Holding this path.")]
 Sort = Annotated[SortKey, typer.Option("--sort", metavar="KEY", help="sequence, created, name, size, files or type.")]
 Reverse = Annotated[bool, typer.Option("--reverse", help="Turn the order round.")]
 Limit = Annotated[int | None, typer.Option("-l", "--limit", metavar="N", min=1, help="At most so many of the newest.")]
 
 
-def moment(session: Session, text: str | None) -> datetime | None:
+def _moment(session: Session, text: str | None, *, end: bool = False) -> datetime | None:
     """A time as users write it; UsageError when it is none."""
     if text is None:
         return None
     from cronos_git.rules.when import parse_when
 
     engine = session.engine()
-    return parse_when(text, engine.clock.now(), engine.zone)
+    return parse_when(text, engine.clock.now(), engine.zone, end=end)
+
+
+def _scope_word(module: str) -> str:
+    """A module as the names of scopes spell it."""
+    from cronos_git.rules.names import slug
+
+    return slug(module)
 
 
 def query(
@@ -60,11 +68,11 @@ def query(
         types=tuple(types or ()),
         name=name,
         labels=tuple(labels or ()),
-        module=module,
+        module=None if module is None else _scope_word(module),
         metadata={key: value for key, _, value in (pair.partition("=") for pair in metadata or ())},
-        since=moment(session, since),
-        until=moment(session, until),
-        contains=contains,
+        since=_moment(session, since),
+        until=_moment(session, until, end=True),
+        contains=None if contains is None else inside(session.engine().project, contains),
         sort=sort,
         reverse=reverse,
         limit=limit,

@@ -10,7 +10,7 @@ import typer
 from cronos_git.cli import filters
 from cronos_git.cli.command import command
 from cronos_git.cli.render.tables import Column, Table
-from cronos_git.cli.render.text import changes, local, size, visible
+from cronos_git.cli.render.text import changes, local, plural, size, visible
 from cronos_git.cli.session import session_of
 from cronos_git.model import Backup, Query, StoreStats
 
@@ -123,8 +123,8 @@ def _figures(stats: StoreStats, zone: tzinfo) -> list[tuple[str, str]]:
         ("Store", visible(stats.path)),
         ("Backups", f"{stats.backups:,}" + (f" ({types})" if types else "")),
         ("Made", span),
-        ("Latest", f"{stats.files_latest:,} files, {size(stats.bytes_latest)}"),
+        ("Latest", f"{plural(stats.files_latest, 'file')}, {size(stats.bytes_latest)}"),
         ("Content", f"{size(stats.content_bytes)} in all backups"),
         ("On disk", f"{size(stats.store_bytes)}{saved}"),
-        ("Objects", f"{stats.objects:,} in {stats.packs:,} packs"),
+        ("Objects", f"{stats.objects:,} in {plural(stats.packs, 'pack')}"),
     ]

@@ -49,7 +49,11 @@ def print_version(context: typer.Context, value: bool) -> None:
     if value and not context.resilient_parsing:
         from cronos_git import __version__
 
-        context.obj.output.line(f"cronos {__version__}")
+        output = context.obj.output
+        if output.options.json:
+            output.json({"version": __version__})
+        else:
+            output.line(f"cronos {__version__}")
         raise typer.Exit
 
 
@@ -64,7 +68,7 @@ def declare(
         str | None, typer.Option("--config", metavar="FILE", help="Read this configuration file too.", callback=remember)
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: one object, or one a line for lists.", callback=remember)
+        bool, typer.Option("--json", is_eager=True, help="Print JSON: one object, or one a line for lists.", callback=remember)
     ] = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="No notes, no progress; lists print ids only.", callback=remember)
@@ -80,7 +84,7 @@ def declare(
         float | None,
         typer.Option("--lock-wait", metavar="SECONDS", min=0.0, help="Wait so long for another cronos.", callback=remember),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.", callback=print_version)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=print_version)] = False,
 ) -> None:
     """Snapshots of a project directory, and every way back.
 

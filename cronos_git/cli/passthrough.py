@@ -20,8 +20,9 @@ from cronos_git.errors import StoreMissingError
 )
 def git(context: typer.Context) -> int:
     """Run stock git on the store; everything after `git` is git's own."""
-    from cronos_git.git.session import exec_git
+    from cronos_git.git.session import exec_git, require_git
 
+    require_git()
     session = session_of(context)
     store = session.engine().store_path
     if not store.is_dir():

@@ -178,10 +178,7 @@ def _agreed(session: Session, backups: Sequence[Backup]) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or session.options.json:
         raise RefusedError("There is nobody to ask whether to delete.", hint="Give --yes.")
     session.output.raw_error("".join(f"  {backup.id}\n" for backup in backups))
-    try:
-        return typer.confirm(f"Move {plural(len(backups), 'backup')} to the trash?", err=True)
-    except typer.Abort:
-        return False
+    return session.agrees(f"Move {plural(len(backups), 'backup')} to the trash?")
 
 
 # --- results ------------------------------------------------------------------------------------------------------

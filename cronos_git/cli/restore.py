@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
 
 from cronos_git.cli.command import command
+from cronos_git.cli.paths import inside
 from cronos_git.cli.render.text import duration, plural, size, visible
 from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import RefusedError
@@ -49,8 +51,8 @@ def restore(
 
     session = session_of(context)
     identifier, path = split_path(backup)
-    wanted = (*([path] if path else []), *(paths or ()))
-    found = session.find(identifier)
+    found = session.find(identifier, for_all=True)
+    wanted = _wanted(session, [*([] if path is None else [path]), *(paths or ())])
     where = None if target is None else os.path.abspath(target)
     request = RestoreRequest(backup=found.id, paths=wanted, target=where, strategy=strategy, verify=verify)
     plan = session.engine().plan_restore(request)
@@ -66,16 +68,20 @@ def restore(
     return 3 if report.problems else 0
 
 
+def _wanted(session: Session, words: Sequence[str]) -> tuple[str, ...]:
+    """The paths that were asked for; none, which means everything, when the root is among them."""
+    project = session.engine().project
+    found = tuple(inside(project, word) for word in words)
+    return () if "" in found else found
+
+
 def _agreed(session: Session, plan: RestorePlan) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or session.options.json:
         raise RefusedError(
             f"{plan.target} exists, and there is nobody to ask.", hint="Give --yes to restore into it.", path=plan.target
         )
     session.output.raw_error(_sentence(plan) + "\n")
-    try:
-        return typer.confirm("Go on?", err=True)
-    except typer.Abort:
-        return False
+    return session.agrees("Go on?")
 
 
 def _sentence(plan: RestorePlan) -> str:

@@ -13,6 +13,8 @@ import typer
 
 from cronos_git.cli.options import Options
 from cronos_git.cli.render.output import Output
+from cronos_git.errors import BackupNotFoundError, UsageError
+from cronos_git.model import SCOPE_PROJECT
 
 if TYPE_CHECKING:
     from cronos_git.engine import Cronos
@@ -41,14 +43,37 @@ class Session:
                 lock_wait_s=self.options.lock_wait,
                 force=force,
             )
+            self._engine.notice = lambda noticed: self.output.warning(noticed.text)
         return self._engine
 
-    def find(self, identifier: str) -> Backup:
-        """The backup that *identifier* means; says so when others matched too."""
-        resolution = self.engine().resolve(identifier)
+    def find(self, identifier: str, *, for_all: bool = False) -> Backup:
+        """The backup that *identifier* means; says so when others matched too.
+
+        Args:
+            for_all: Also say when it is not of the whole project, unless its id was given.
+        """
+        engine = self.engine()
+        try:
+            resolution = engine.resolve(identifier)
+        except (BackupNotFoundError, UsageError) as error:
+            error.hint = _hint_at_path(identifier) or error.hint
+            raise
+        backup = resolution.backup
         if resolution.note:
             self.output.note(resolution.note)
-        return resolution.backup
+        if for_all and backup.scope != SCOPE_PROJECT and backup.id != identifier:
+            self.output.note(f"{backup.id} covers only {backup.scope}, not the whole project.")
+        return backup
+
+    def agrees(self, question: str) -> bool:
+        """Ask on the terminal; no answer is a no."""
+        try:
+            return typer.confirm(question, err=True)
+        except BaseException as stopped:
+            self.output.raw_error("\n")  # what is said next must not stand behind the question
+            if isinstance(stopped, typer.Abort):
+                return False
+            raise
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Run]:
@@ -58,6 +83,16 @@ class Session:
 
         with Watcher(self.output) as watcher:
             yield Run(emit=watcher.receive)
+
+
+def _hint_at_path(identifier: str) -> str:
+    """What to tell about an identifier that means no backup when it looks like BACKUP:PATH, else nothing."""
+    from cronos_git.rules.identify import split_path
+
+    backup, path = split_path(identifier)
+    if path is None:
+        return ""
+    return f"A backup is wanted here, not a path in it: give {backup}. `cronos ls {identifier}` shows the path."
 
 
 def _bootstrap() -> OpenEngine:

@@ -58,7 +58,7 @@ def init(
     context: typer.Context,
     user: Annotated[bool, typer.Option("--user", help="Your own file, for all projects, instead of the project's.")] = False,
 ) -> int:
-    """Write a configuration file with every setting explained and commented out: `cronos.toml` in the project.
+    """Write a configuration file with its settings explained and commented out: `cronos.toml` in the project.
 
     A file that exists is never overwritten.
     """
@@ -73,8 +73,11 @@ def init(
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise host_error(error, f"make the directory {file.parent}") from error
-    write_durable(file, sample_toml().encode(), mode=0o644)
-    session.output.line(visible(str(file)) if session.options.quiet else f"Wrote {visible(str(file))}.")
+    write_durable(file, sample_toml(project=not user).encode(), mode=0o644)
+    if session.options.json:
+        session.output.json({"path": str(file)})
+    else:
+        session.output.line(visible(str(file)) if session.options.quiet else f"Wrote {visible(str(file))}.")
     return 0
 
 

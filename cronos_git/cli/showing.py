@@ -17,11 +17,32 @@ from cronos_git.model import Backup
 @command("show", statuses=(6, 10, 12, 16), examples=("cronos show latest", "cronos show deploy --json"))
 def show(
     context: typer.Context,
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="Id, name, date, latest, latest~2, @2 days ago …")],
+    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="A backup, in one of the forms below.")],
 ) -> int:
-    """Show one backup: when, why, how much, under which rules, and what could not be saved fully."""
+    """Show one backup: when, why, how much, under which rules, and what could not be saved fully.
+
+    Every command takes a BACKUP in these forms; an exact id wins, then they are tried from the top:
+
+    \b
+      shop_20260401_100000           its id; also with .zip, or a path that ends so
+      latest, latest~2               the newest, the second before it
+      latest:auto, latest:auto~1     the newest of a type, the one before it
+      @yesterday, '@2 days ago',     the last one made by then; a day, minute or
+      @2026-04-01T10:00, @10:30      second counts to its end
+      20260401, 20260401_10          when it was made, in UTC as in ids, or the
+                                     beginning of that: the newest that fits
+      shop                           its name: the newest that has it
+      shop_20260401_002              the second one of that name on that day
+      shop_20260401, shop_20260401_1 its name, and when it was made
+      egos_backup_TYPE_NAME_20260401_100000.zip
+                                     what EGOS would have called it
+      shop_2026040, 1a2b3c           the beginning of an id, or six and more
+                                     digits of its commit or tag: only one may fit
+
+    BACKUP:PATH is a file or directory in it, for ls, cat and restore. A time is local unless it is part of an id.
+    """
     session = session_of(context)
-    found = session.find(backup)
+    found = session.find(backup, for_all=True)
     record: Mapping[str, Any] = session.engine().record(found)
     if session.options.json:
         session.output.json({"backup": found, "record": record})
@@ -65,7 +86,7 @@ def _made(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Paths", visible(", ".join(paths)) if paths != [""] else ""),
         ("Made by", visible(f"{record.get('user', '?')}@{record.get('host', '?')}, cronos {record.get('tool_version', '?')}")),
         ("Project", visible(str(record.get("project_root", "")))),
-        ("Git", _git_state(record.get("git"))),
+        ("Git", _git_state(record["git"]) if record.get("git") else ""),
         (
             "Nested Git",
             "\n".join(f"{visible(path)}: {_git_state(state)}" for path, state in sorted(record.get("nested_git", {}).items())),
@@ -78,8 +99,8 @@ def _made(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _git_state(state: Mapping[str, Any] | None) -> str:
-    if not state:
-        return ""
-    where = state.get("branch") or "detached"
-    head = str(state.get("head") or "no commit")[:12]
-    return visible(f"{where} at {head}" + (", with uncommitted changes" if state.get("dirty") else ""))
+    if state is None:
+        return "cannot be read"
+    head = state.get("head")
+    where = f"{state.get('branch') or 'detached'} at {str(head)[:12]}" if head else "no commit yet"
+    return visible(where + (", with uncommitted changes" if state.get("dirty") else ""))

@@ -51,15 +51,34 @@ def _show(session: Session, report: VerifyReport) -> None:
         output.json(report)
         return
     if report.damage:
-        output.table(Table(columns=_COLUMNS, rows=[_row(damage) for damage in report.damage]))
-        output.warning(f"{plural(len(report.damage), 'path')} damaged. Restore what is whole, and keep the store as it is.")
+        found = _by_path(report.damage)
+        output.table(Table(columns=_COLUMNS, rows=[_row(damage) for damage in found]))
+        output.warning(f"Damaged: {_counts(found)}. Restore what is whole, and keep the store as it is.")
     elif not session.options.quiet:
         read = f"{plural(report.objects, 'object')}, {size(report.bytes_read)} read"
         output.line(f"Verified {plural(report.backups, 'backup')}: {read} in {duration(report.duration_s)}. No damage.")
 
 
-def _row(damage: Damage) -> tuple[str, ...]:
-    return (damage.code, damage.oid, _span(damage.backups), visible(damage.path), visible(damage.text))
+def _by_path(damage: Sequence[Damage]) -> list[list[Damage]]:
+    """All damage of one path together (the chunks of a file, its versions); what hits no single path by itself."""
+    found: dict[object, list[Damage]] = {}
+    for one in damage:
+        found.setdefault(one.path or (one.oid, one.text), []).append(one)
+    return list(found.values())
+
+
+def _counts(found: Sequence[Sequence[Damage]]) -> str:
+    paths = sum(bool(damage[0].path) for damage in found)
+    parts = (paths, "path", "paths"), (len(found) - paths, "tag, commit or pack", "tags, commits or packs")
+    return ", ".join(plural(number, one, many) for number, one, many in parts if number)
+
+
+def _row(damage: Sequence[Damage]) -> tuple[str, ...]:
+    first, more = damage[0], len(damage) - 1
+    codes = "+".join(dict.fromkeys(one.code for one in damage))
+    backups = list(dict.fromkeys(backup for one in damage for backup in one.backups))
+    text = first.text + (f" And {plural(more, 'object')} more." if more else "")
+    return (codes, first.oid, _span(backups), visible(first.path), visible(text))
 
 
 def _span(ids: Sequence[str]) -> str:

@@ -1,18 +1,20 @@
 """The stat cache: what the last run saw in each directory, and which objects it made of it.
 
 An unchanged directory costs one dictionary look-up; a changed one has its files compared one by one, and only those that differ
-are read. The cache is disposable: when it is missing, damaged, of another version, or built on backups that are no longer
-there, everything is read again. It never holds an entry that was changed within the last moments before the run began, since
-a later change within the same clock tick would go unseen. Floor F5.
+are read. The cache is disposable: when it is missing, damaged, of another version, or built on backups or packs that are no
+longer there, everything is read again, as it must not vouch for objects that were lost. It never holds an entry that was changed
+within the last moments before the run began, since a later change within the same clock tick would go unseen. Floor F5.
 
-Format: magic line, 32 hex digits of a BLAKE2b digest, line feed, then marshal version 2 of `(bases, directories)`.
+Format: magic line; 32 hex digits of the BLAKE2b digest of all that follows, line feed; names of packs parted by spaces, line
+feed; then marshal version 2 of `(bases, directories)`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import marshal
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,8 @@ from cronos_git.disk import files
 from cronos_git.disk.walk import Found
 from cronos_git.rules import deflate
 
-_MAGIC = b"cronos-statcache 1\n"
+_MAGIC = b"cronos-statcache 2\n"
+_BODY_START = len(_MAGIC) + 33
 
 RACY_NS = 2_000_000_000
 """Margin for coarse file-system clocks (2 s on FAT) and a little skew of a file server's clock."""
@@ -96,26 +99,40 @@ def pack_files(known: dict[str, KnownFile]) -> bytes:
 
 @dataclass(slots=True)
 class StatCache:
-    """The directories by path, and the snapshot commits (hex ids) that hold every object named here."""
+    """The directories by path, and what holds every object named here.
+
+    Attributes:
+        bases: Snapshot commits (hex ids) that lead to them.
+        packs: Names of the packs that were there when the cache was saved: they lie in some of these.
+    """
 
     bases: list[str] = field(default_factory=list)
+    packs: list[str] = field(default_factory=list)
     directories: dict[str, KnownDirectory] = field(default_factory=dict)
 
 
-def load_statcache(path: Path, commits: Collection[str]) -> StatCache:
-    """Read the cache; an empty one when it is absent, unreadable, damaged, or rests on backups that are not in *commits*."""
-    try:
-        raw = path.read_bytes()
-    except OSError:
+def load_statcache(path: Path, commits: Collection[str], packs: Collection[str]) -> StatCache:
+    """Read the cache; an empty one when it is absent, unreadable, damaged, or not to be believed.
+
+    Args:
+        commits: Of the backups that exist; each that the cache rests on must be among them.
+        packs: Those that are whole; the same holds.
+    """
+    raw = _read(path)
+    if raw is None:
         return StatCache()
-    start = len(_MAGIC) + 33
-    body = memoryview(raw)[start:]
-    if raw[:start] != _MAGIC + _digest(body) + b"\n":
-        return StatCache()
+    stamp, _, body = raw[_BODY_START:].partition(b"\n")
+    recorded = stamp.decode().split()
     bases, directories = marshal.loads(body)  # noqa: S302 - our own file, and its digest is right
-    if not all(base in commits for base in bases):
+    if not (set(bases) <= set(commits) and set(recorded) <= set(packs)):
         return StatCache()
-    return StatCache(bases, {path: KnownDirectory(*fields) for path, fields in directories.items()})
+    return StatCache(bases, recorded, {path: KnownDirectory(*fields) for path, fields in directories.items()})
+
+
+def recorded_packs(path: Path) -> list[str]:
+    """The packs that were there when the cache was saved; none when it is absent, unreadable or damaged."""
+    raw = _read(path)
+    return raw[_BODY_START:].partition(b"\n")[0].decode().split() if raw is not None else []
 
 
 def save_statcache(path: Path, cache: StatCache) -> None:
@@ -125,8 +142,43 @@ def save_statcache(path: Path, cache: StatCache) -> None:
         DiskFullError, AccessError, HostError: It could not be written; the old one stands.
     """
     body = marshal.dumps((cache.bases, {name: tuple(known) for name, known in cache.directories.items()}), 2)
-    files.write_disposable(path, _MAGIC + _digest(body) + b"\n" + body)
+    _write(path, cache.packs, body)
 
 
-def _digest(body: bytes | memoryview) -> bytes:
-    return hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+@contextlib.contextmanager
+def restamping(path: Path, packs: Callable[[], list[str]]) -> Iterator[None]:
+    """Let the block move objects from pack to pack; the cache then rests on the *packs* that are there after it.
+
+    Killed meanwhile, there is no cache: none is better than one that tells of packs that are gone.
+
+    Raises:
+        DiskFullError, AccessError, HostError: The cache could not be removed or written.
+    """
+    raw = _read(path)
+    try:
+        files.unlink(path)
+    except OSError as error:
+        raise files.host_error(error, "remove the stat cache") from error
+    try:
+        yield
+    finally:
+        if raw is not None:
+            _write(path, packs(), raw[_BODY_START:].partition(b"\n")[2])
+
+
+def _read(path: Path) -> bytes | None:
+    """The file, None unless it is as it was written."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    return raw if raw[:_BODY_START] == _MAGIC + _digest(memoryview(raw)[_BODY_START:]) + b"\n" else None
+
+
+def _write(path: Path, packs: Collection[str], body: bytes) -> None:
+    content = " ".join(packs).encode() + b"\n" + body
+    files.write_disposable(path, _MAGIC + _digest(content) + b"\n" + content)
+
+
+def _digest(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()

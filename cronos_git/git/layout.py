@@ -12,9 +12,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
+import stat
 from pathlib import Path
 
 from cronos_git.errors import RecordFormatError, RefusedError, StoreFormatError, StoreMissingError
+from cronos_git.git.refs import has_backup_tags
 
 FORMAT = 1
 """The store format that this CRONOS writes, and the newest that it reads (docs/reference/store-format.md)."""
@@ -74,14 +77,15 @@ def inspect(path: Path) -> str:
 
     Raises:
         StoreMissingError: There is no store.
-        RefusedError: It belongs to another user, or borrows objects from another repository.
+        RefusedError: It belongs to another user, others may write in it, or it borrows objects from another repository.
         StoreFormatError: It is no store, or one that this CRONOS does not know.
-        RecordFormatError: Its `cronos/format.json` cannot be read.
+        RecordFormatError: Its `cronos/format.json` cannot be read, or is gone while backups are there.
         OSError: The system refuses to tell.
     """
     if not path.is_dir() or not any(path.iterdir()):
         raise StoreMissingError(f"There is no backup store at {path}.", hint="Make the first backup with `cronos create`.")
     _refuse_other_owner(path)
+    _refuse_open_to_others(path)
     _refuse_alternates(path)
     _refuse_other_git_format(path)
     return _read_project_root(path)
@@ -104,6 +108,17 @@ def _refuse_other_owner(path: Path) -> None:
         )
 
 
+def _refuse_open_to_others(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise RefusedError(
+            f"Others than you may write in the store {path} (mode {mode:03o}), so anybody could change or delete backups in it. "
+            "It is not opened.",
+            hint=f"Close it with `chmod 700 {shlex.quote(str(path))}`, then run `cronos verify` to see whether all is well.",
+            mode=f"{mode:03o}",
+        )
+
+
 def _refuse_alternates(path: Path) -> None:
     if (path / "objects" / "info" / "alternates").exists():
         raise RefusedError(
@@ -116,6 +131,11 @@ def _refuse_other_git_format(path: Path) -> None:
     try:
         config = (path / "config").read_text("utf-8", "surrogateescape")
     except FileNotFoundError:
+        if has_backup_tags(path):
+            raise StoreFormatError(
+                f"The store {path} has no config, so git does not take it for a repository. The backups in it are untouched.",
+                hint=f"Leave the store where it is; `git init --bare {shlex.quote(str(path))}` writes that file again.",
+            ) from None
         raise _no_store(path) from None
     for name, value in _EXTENSION.findall(config):
         if value.lower() not in ("sha1", "files"):
@@ -130,13 +150,11 @@ def _read_project_root(path: Path) -> str:
         record = json.loads((path / "cronos" / "format.json").read_bytes())
         number, root = int(record["format"]), str(record["project_root"])
     except FileNotFoundError:
+        if has_backup_tags(path):
+            raise _no_record(path, "is gone") from None
         raise _no_store(path) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordFormatError(
-            f"{path}/cronos/format.json cannot be read ({error!r}), so it is unknown whose store this is. The backups in it are "
-            "untouched.",
-            hint="Put the file back as docs/reference/store-format.md shows it; stock git reads the backups meanwhile.",
-        ) from error
+        raise _no_record(path, "is damaged") from error
     if number != FORMAT:
         raise StoreFormatError(
             f"The store {path} has format {number}; this CRONOS knows format {FORMAT}. Nothing was changed.",
@@ -145,6 +163,14 @@ def _read_project_root(path: Path) -> str:
             supported=FORMAT,
         )
     return root
+
+
+def _no_record(path: Path, what: str) -> RecordFormatError:
+    line = json.dumps({"format": FORMAT, "project_root": "/path/of/the/project"})
+    return RecordFormatError(
+        f"{path}/cronos/format.json {what}, so it cannot be told whose store this is. The backups in it are untouched.",
+        hint=f"Leave the store where it is, and write that file again: one line, with the real path of your project: {line}",
+    )
 
 
 def _no_store(path: Path) -> StoreFormatError:

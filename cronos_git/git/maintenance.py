@@ -6,6 +6,8 @@ everything here under the store's exclusive lock.
 
 from __future__ import annotations
 
+from cronos_git.disk import fingerprints
+from cronos_git.errors import DamageError
 from cronos_git.git import refs
 from cronos_git.git.pack import remove_leftovers
 from cronos_git.git.session import GitSession
@@ -27,7 +29,10 @@ def clean(store: Store) -> list[str]:
 def fold(store: Store) -> bool:
     """Fold packs and pack refs when there are many; whether anything was done.
 
+    The stat cache rests on the packs, and is told of their new names.
+
     Raises:
+        DamageError: A pack is damaged, so none is folded.
         GitVersionError, GitCommandError: git is missing, too old or failed; nothing is lost.
 
     Cost: one directory listing when there is little. Packing grows with what was added since the last fold (geometric).
@@ -36,8 +41,15 @@ def fold(store: Store) -> bool:
     many_refs = sum(1 for _ in (store.path / "refs/tags/backup").iterdir()) > MOST_LOOSE_REFS
     session = GitSession(store.path)
     if many_packs:
-        session.run("repack", "-d", "-q", "--geometric=2", "--write-midx")
-        store.refresh()
+        _refuse_damaged(store)
+        with fingerprints.restamping(store.statcache, lambda: store.whole_packs):
+            session.run("repack", "-d", "-q", "--geometric=2", "--write-midx")
+            store.reopen()
     if many_refs:
         session.run("pack-refs", "--all")
     return many_packs or many_refs
+
+
+def _refuse_damaged(store: Store) -> None:
+    for pack in store.index.unsound:
+        raise DamageError(f"The pack {pack} is damaged, so none is removed.", hint="Run `cronos verify` to see what is hit.")

@@ -8,7 +8,7 @@ the bytes of packs are `git.packcheck`'s. Floor F6.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from cronos_git.errors import DamageError, HashMismatchError, RecordFormatError
 from cronos_git.events import Advanced, Run
@@ -57,13 +57,28 @@ class CheckedObjects:
         name = bytes.fromhex(oid)
         if name in self.faults:
             raise HashMismatchError(self.faults[name].message, oid=oid)
-        table, position = self._find(name)
-        found = table.read(position) if table else None
-        kind, body = found or self.read_stored(name)
-        if table:
-            table.learn(position, Packed(kind, len(body)))
+        kind, body = self._read_packed(name) or self.read_stored(name)
         self.bytes_read += len(body)
         return kind, body
+
+    def _read_packed(self, name: bytes) -> tuple[str, bytes] | None:
+        """From the first pack that has it undamaged; None when no sound index lists it, or as a delta."""
+        failure: HashMismatchError | None = None
+        for table, position in self._places(name):
+            try:
+                kind, body = table.read(position) or self.read_stored(name)
+            except HashMismatchError as error:
+                failure = failure or error
+            else:
+                table.learn(position, Packed(kind, len(body)))
+                return kind, body
+        if failure is not None:
+            raise failure
+        return None
+
+    def forgive(self, faults: Mapping[bytes, DamageError]) -> dict[bytes, DamageError]:
+        """The *faults* of packs without those of objects of which another pack, which was read too, has a whole copy."""
+        return {name: error for name, error in faults.items() if not any(t.known(at) for t, at in self._places(name))}
 
     def read_stored(self, name: bytes) -> tuple[str, bytes]:
         """Kind and body of an object that no table can give: a delta, a loose object, one in a pack with a damaged index.
@@ -115,16 +130,16 @@ class CheckedObjects:
 
     def has_blob(self, name: bytes) -> bool:
         """Whether a blob is there. Its content is read only when no sound index lists it; a fault is remembered."""
-        return self._find(name)[0] is not None or self.blob_size(name) is not None
+        return bool(self._places(name)) or self.blob_size(name) is not None
 
     def blob_size(self, name: bytes) -> int | None:
         """Size in bytes of a whole blob, which is read unless that is known; None when it has a fault, which is remembered."""
         if name in self.faults:
             return None
-        table, position = self._find(name)
-        known = table.known(position) if table else None
-        if known is not None and known.kind == "blob":
-            return known.size_bytes
+        for table, position in self._places(name):
+            known = table.known(position)
+            if known is not None and known.kind == "blob":
+                return known.size_bytes
         if name not in self._sizes_outside:
             body = self.body(name, "blob")
             if body is None:
@@ -132,14 +147,12 @@ class CheckedObjects:
             self._sizes_outside[name] = len(body)
         return self._sizes_outside[name]
 
-    def _find(self, name: bytes) -> tuple[PackTable | None, int]:
-        for table in self._tables:
-            position = table.position(name)
-            if position is not None:
-                return table, position
-        if name != EMPTY_TREE:  # Git knows it without storing it
+    def _places(self, name: bytes) -> list[tuple[PackTable, int]]:
+        """The packs that have an object, and where it stands among their names."""
+        places = [(table, position) for table in self._tables if (position := table.position(name)) is not None]
+        if not places and name != EMPTY_TREE:  # Git knows it without storing it
             self.outside.add(name)
-        return None, 0
+        return places
 
 
 class Needs:

@@ -117,6 +117,11 @@ class PackWriter:
         self._temporary_index = pack_dir / f"{_TEMPORARY}{os.getpid()}_{id(self):x}_idx"
         self._keep: Path | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing had to be stored so far."""
+        return not self._entries
+
     def add(self, kind: str, body: bytes) -> bytes:
         """Store an object unless it is there already.
 
@@ -221,17 +226,18 @@ class PackWriter:
 
 
 def leftovers(pack_dir: Path) -> list[Path]:
-    """What killed writers left: temporary files, packs without index, and `.keep` files of ours.
+    """What killed writers left: temporary files, packs without index, and `.keep` files of ours, which go last.
 
-    A living writer has such files too.
+    A living writer has such files too. A pack without index but with no `.keep` either was finished once and has lost its index,
+    which can be made anew, so it stays.
     """
 
     def is_left(path: Path) -> bool:
         if path.suffix == ".pack":
-            return not path.with_suffix(".idx").exists()
+            return not path.with_suffix(".idx").exists() and path.with_suffix(".keep").exists()
         return path.name.startswith(_TEMPORARY) or (path.suffix == ".keep" and path.stat().st_size == 0)
 
-    return [path for path in sorted(pack_dir.iterdir()) if is_left(path)]
+    return [path for path in sorted(pack_dir.iterdir(), reverse=True) if is_left(path)]
 
 
 def remove_leftovers(pack_dir: Path) -> list[str]:

@@ -15,7 +15,7 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -53,12 +53,14 @@ class PackTable:
         names: Ids of its objects, sorted.
         digest: The pack's checksum, as the index tells it.
         size_bytes: Size of the pack.
+        is_whole: The pack ends with its checksum; else it was cut short.
     """
 
-    def __init__(self, path: Path, index: bytes, pack_bytes: int) -> None:
+    def __init__(self, path: Path, index: bytes, pack_bytes: int, trailer: bytes) -> None:
         self.path = path
         self.size_bytes = pack_bytes
         self.names, self._crcs, self._offsets, self.digest = _parse_index(index)
+        self.is_whole = trailer == self.digest
         self._ends = array("Q", bytes(8 * len(self.names)))
         self._kinds = bytearray(len(self.names))
         self._sizes = array("Q", bytes(8 * len(self.names)))
@@ -159,7 +161,7 @@ class PackProblem:
 
 
 def read_tables(pack_dir: Path) -> tuple[list[PackTable], list[PackProblem]]:
-    """The packs of a store, the largest first, and what is wrong with packs that cannot be used.
+    """The packs of a store, those first that are whole, then the largest; and what is wrong with packs that cannot be used.
 
     Raises:
         AccessError, HostError: The directory of packs cannot be read.
@@ -176,7 +178,17 @@ def read_tables(pack_dir: Path) -> tuple[list[PackTable], list[PackProblem]]:
             tables.append(_read_table(pack_dir / stem, names))
         except HashMismatchError as error:
             problems.append(PackProblem(text=error.message))
-    return sorted(tables, key=lambda table: -len(table.names)), problems
+    return sorted(tables, key=lambda table: (not table.is_whole, -len(table.names))), problems
+
+
+def cut_short(tables: Iterable[PackTable]) -> list[PackProblem]:
+    """The problem of each pack that was cut short; costs nothing, as `read_tables` has looked."""
+    return [_outside_objects(table) for table in tables if not table.is_whole]
+
+
+def _outside_objects(table: PackTable) -> PackProblem:
+    text = f"The pack {table.path.name} is damaged where no object lies, or cut short; git refuses to read from it."
+    return PackProblem(text=text, table=table)
 
 
 def _multi_pack_problems(path: Path) -> list[PackProblem]:
@@ -200,11 +212,21 @@ def _read_table(stem: Path, names: set[str]) -> PackTable:
     if index.name not in names:
         raise HashMismatchError(f"The pack {pack.name} has no index. `git index-pack` makes one.")
     try:
-        return PackTable(pack, index.read_bytes(), pack.stat().st_size)
+        return PackTable(pack, index.read_bytes(), *_measure(pack))
     except OSError as error:
         raise HashMismatchError(f"The pack {pack.name} or its index cannot be read: {error.strerror}.") from error
     except (IndexError, ValueError) as error:
         raise HashMismatchError(f"The index {index.name} is damaged: {error}. `git index-pack` makes it anew.") from error
+
+
+def _measure(pack: Path) -> tuple[int, bytes]:
+    """Size of a pack and its last bytes, which are its checksum."""
+    fd = os.open(pack, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        return size, os.pread(fd, _DIGEST_BYTES, max(size - _DIGEST_BYTES, 0))
+    finally:
+        os.close(fd)
 
 
 def _parse_index(index: bytes) -> tuple[list[bytes], Sequence[int], Sequence[int], bytes]:
@@ -286,8 +308,7 @@ class PackCheck:
             os.close(fd)
         is_as_written = digest.digest() == table.digest or len(self.faults) > known
         if header != struct.pack(">4sII", b"PACK", 2, len(table.names)) or trailer != table.digest or not is_as_written:
-            text = f"The pack {table.path.name} is damaged where no object lies, or cut short; git refuses to read from it."
-            self.problems.append(PackProblem(text=text, table=table))
+            self.problems.append(_outside_objects(table))
 
     def _batches(self, fd: int, table: PackTable, hash_bytes: Callable[[bytes], None]) -> Iterator[list[tuple[int, bytes]]]:
         """Objects with their packed bytes, some at a time."""

@@ -58,10 +58,21 @@ def read_ref(repository: Path, name: str) -> str | None:
     return match[1].decode()
 
 
-def backup_tags(repository: Path, below: str = BACKUP_TAGS) -> dict[str, str]:
-    """Tag object id of every backup, by backup id; *below* TRASH, of every deleted one.
+class BackupTags(NamedTuple):
+    """The refs of backups.
 
-    Of a damaged loose ref the packed value, if there is one, is given: an older record of a backup is better than none.
+    Attributes:
+        oids: Tag object id, by backup id. Of a damaged loose ref the packed value, if there is one: an older record of a backup
+            is better than none.
+        damaged: What is wrong, by backup id; by `packed-refs` when it is a line of that file.
+    """
+
+    oids: dict[str, str]
+    damaged: dict[str, str]
+
+
+def backup_tags(repository: Path, below: str = BACKUP_TAGS) -> BackupTags:
+    """The refs of every backup; *below* TRASH, of every deleted one.
 
     Raises:
         AccessError, HostError: The directory of refs or the packed refs cannot be read.
@@ -69,22 +80,18 @@ def backup_tags(repository: Path, below: str = BACKUP_TAGS) -> dict[str, str]:
     Cost: an open and a read for each loose ref (about 10 microseconds), 1 microsecond for each packed one.
     """
     # Loose first, packed last: git removes a loose ref only after it has packed it, so in this order none can be missed.
-    loose, _damaged = _loose_tags(repository / below)
-    packed = re.findall(rf"^([0-9a-f]{{40}}) {below}([^/\n]+)$", _packed(repository), re.MULTILINE)
-    return {name: oid for oid, name in packed} | loose
-
-
-def damaged_backup_tags(repository: Path) -> dict[str, str]:
-    """What is wrong, by backup id; by `packed-refs` when it is a line of that file.
-
-    Raises:
-        AccessError, HostError: As for `backup_tags`.
-    """
-    _good, damaged = _loose_tags(repository / BACKUP_TAGS)
-    line = _NOT_PACKED.search(_packed(repository))
+    loose, damaged = _loose_tags(repository / below)
+    text = _packed(repository)
+    packed = re.findall(rf"^([0-9a-f]{{40}}) {below}([^/\n]+)$", text, re.MULTILINE)
+    line = _NOT_PACKED.search(text)
     if line is not None:
         damaged["packed-refs"] = f"has a line that is no ref: {line[0][:80]!r}"
-    return damaged
+    return BackupTags({name: oid for oid, name in packed} | loose, damaged)
+
+
+def has_backup_tags(repository: Path) -> bool:
+    """Whether there are refs of backups, readable or not."""
+    return bool(_file_names(repository / BACKUP_TAGS)) or BACKUP_TAGS in _packed(repository)
 
 
 def write_ref(repository: Path, name: str, oid: str) -> None:

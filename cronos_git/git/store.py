@@ -78,9 +78,9 @@ class Store:
 
         Raises:
             StoreMissingError: There is no store.
-            RefusedError: It belongs to another user, or borrows objects from another repository.
+            RefusedError: It belongs to another user, others may write in it, or it borrows objects from another repository.
             StoreFormatError: It is no store, or one that this CRONOS does not know.
-            RecordFormatError: Its `cronos/format.json` cannot be read.
+            RecordFormatError: Its `cronos/format.json` cannot be read, or is gone while backups are there.
         """
         try:
             return cls(path, layout.inspect(path))
@@ -96,6 +96,11 @@ class Store:
     def cronos_dir(self) -> Path:
         """Where CRONOS keeps what is not Git's."""
         return self.path / "cronos"
+
+    @property
+    def statcache(self) -> Path:
+        """Where the stat cache lies (`disk.fingerprints`)."""
+        return self.cronos_dir / "statcache"
 
     @contextlib.contextmanager
     def lock(self, *, shared: bool = False, wait_s: float = 0.0) -> Iterator[None]:
@@ -148,27 +153,32 @@ class Store:
         """See packs that were added since the store was opened."""
         self.index.refresh()
 
+    def reopen(self) -> None:
+        """Forget the packs seen so far, so that the next look also tells of those that were cut short or lost since."""
+        vars(self).pop("index", None)
+
     @functools.cached_property
     def index(self) -> ObjectIndex:
         """The objects in the store's packs."""
         return ObjectIndex(self.pack_dir)
 
+    @property
+    def whole_packs(self) -> list[str]:
+        """Names of the packs that can be read and have not been cut short, as of the last look."""
+        return sorted(pack.path.stem for pack in self.index.packs if pack.is_whole)
+
     # --- refs -------------------------------------------------------------------------------------------------------
 
-    def tag_refs(self) -> dict[str, str]:
-        """Tag object id of every backup, by backup id, in no order; damaged refs are left to `damaged_refs`.
+    def tags(self) -> refs.BackupTags:
+        """The refs of all backups, in no order, and what is wrong with those that are damaged.
 
         Cost: about 10 microseconds for each ref that is not packed, 1 for each that is.
         """
         return refs.backup_tags(self.path)
 
-    def trash_refs(self) -> dict[str, str]:
-        """Tag object id of every backup in the trash, by backup id. Cost: as for `tag_refs`."""
+    def trash_tags(self) -> refs.BackupTags:
+        """The refs of all backups in the trash. Cost: as for `tags`."""
         return refs.backup_tags(self.path, refs.TRASH)
-
-    def damaged_refs(self) -> dict[str, str]:
-        """What is wrong with refs of backups, by backup id (`packed-refs` when it is that file); empty when all is well."""
-        return refs.damaged_backup_tags(self.path)
 
     def ref(self, name: str) -> str | None:
         """The object id that a ref such as `refs/heads/main` holds, None when there is none.

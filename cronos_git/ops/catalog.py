@@ -1,18 +1,26 @@
 """Which backups there are: read from the tags, filtered, sorted.
 
 Everything that `list` shows stands in the tags, so no tree and no commit is read. A damaged tag hides no other backup. Finding
-one backup by what a user typed is `rules.identify`'s. Floor F7, below the verbs.
+one backup by what a user typed is `rules.identify`'s; here it is only seen to that damage does not change the answer unseen.
+Floor F7, below the verbs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from cronos_git.errors import DamageError, ObjectMissingError, RecordFormatError, UsageError
+from cronos_git.errors import BackupNotFoundError, DamageError, ObjectMissingError, RecordFormatError, UsageError
+from cronos_git.git.refs import BackupTags
 from cronos_git.git.store import Store
 from cronos_git.model import Backup, Damage, Query
+from cronos_git.rules import identify
+from cronos_git.rules.identify import Resolution
 from cronos_git.rules.record import format_json, parse_tag
 
 _SORT_KEYS: dict[str, Callable[[Backup], object]] = {
@@ -24,34 +32,121 @@ _SORT_KEYS: dict[str, Callable[[Backup], object]] = {
     "type": lambda backup: backup.type,
 }
 _WORDS = ("name", "type")
+_ID = r"(.+)_(\d{8}_\d{6})(?:_\d+)?"
 
 
-def load(store: Store) -> list[Backup]:
-    """All backups that can be read, by sequence; the others are told by `damaged_tags`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The backups of a store.
+
+    Attributes:
+        backups: Those that can be read, by sequence.
+        damaged: What is wrong with the others, by id; empty when all is well.
+    """
+
+    backups: list[Backup]
+    damaged: list[Damage]
+
+
+def read(store: Store) -> Catalog:
+    """All backups, and which cannot be read.
 
     Cost: some 30 microseconds a backup.
     """
-    return sorted((found for found in _read_all(store) if isinstance(found, Backup)), key=lambda backup: backup.sequence)
+    return _read_all(store, store.tags())
 
 
-def load_trash(store: Store) -> list[Backup]:
-    """The deleted backups that can be read, by sequence; one that also has its tag is not deleted.
+def read_trash(store: Store) -> Catalog:
+    """The deleted backups; one that also has its tag is not deleted.
 
-    Cost: as for `load`.
+    Cost: as for `read`.
     """
-    gone = store.trash_refs()
-    for kept in gone.keys() & store.tag_refs().keys():
-        del gone[kept]
-    return sorted((found for found in _read_all(store, gone) if isinstance(found, Backup)), key=lambda backup: backup.sequence)
+    gone = store.trash_tags()
+    for kept in gone.oids.keys() & store.tags().oids.keys():
+        del gone.oids[kept]
+    return _read_all(store, gone)
 
 
-def damaged_tags(store: Store) -> list[Damage]:
-    """Every backup whose ref or tag is damaged, by id; empty when all is well."""
-    refs = [
-        Damage(backups=(name,), path="", oid="", code="record", text=f"The ref of {name} {what}.")
-        for name, what in store.damaged_refs().items()
-    ]
-    return sorted([*refs, *(found for found in _read_all(store) if isinstance(found, Damage))], key=lambda damage: damage.backups)
+def load(store: Store) -> list[Backup]:
+    """The backups that can be read, by sequence: for what needs no others."""
+    return read(store).backups
+
+
+def resolve(found: Catalog, identifier: str, now: datetime, zone: tzinfo) -> Resolution:
+    """The backup that *identifier* means, as `rules.identify` tells, unless one that cannot be read may be meant.
+
+    Raises:
+        DamageError: As its id tells, a backup that cannot be read would change the answer. A whole id is never in doubt.
+        All errors of `rules.identify.resolve`.
+    """
+    if not found.damaged:
+        return identify.resolve(identifier, found.backups, now, zone)
+    try:
+        sure: Resolution | None = identify.resolve(identifier, found.backups, now, zone)
+    except BackupNotFoundError:
+        sure = None
+    supposed = identify.resolve(identifier, _suppose_whole(found, identifier, now), now, zone).backup
+    if sure is None or sure.backup.id != supposed.id:
+        raise _in_doubt(identifier, found)
+    return sure
+
+
+def _suppose_whole(found: Catalog, identifier: str, now: datetime) -> list[Backup]:
+    """The backups as they might be if all could be read: what cannot be is taken for newer than all of its time or before.
+
+    A backup of which not even the time is known is taken for the newest. The type is unknown, and so is the one asked for.
+    """
+    kind = re.sub("^latest:|~.*", "", identifier.strip())
+    backups = [replace(backup, sequence=2 * backup.sequence) for backup in found.backups]
+    lost = [_suppose(backup_id, damage.oid, kind, now) for damage in found.damaged for backup_id in damage.backups]
+    known = {backup.id for backup in backups}
+    for backup in lost:
+        before = (other.sequence for other in found.backups if other.created.replace(microsecond=0) <= backup.created)
+        if backup.id not in known:  # else its ref is damaged, and an older value of it was read
+            backups.append(replace(backup, sequence=2 * max(before, default=0) + 1))
+    return backups
+
+
+def _suppose(backup_id: str, oid: str, kind: str, now: datetime) -> Backup:
+    match = re.fullmatch(_ID, backup_id)
+    name, created = backup_id, now
+    if match:
+        with contextlib.suppress(ValueError):
+            name, created = match[1], datetime.strptime(match[2], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    return Backup(
+        id=backup_id,
+        name=name,
+        type=kind,
+        scope="",
+        created=created,
+        sequence=0,
+        parent=None,
+        message="",
+        description="",
+        labels=(),
+        pinned=False,
+        files=0,
+        size_bytes=0,
+        added=0,
+        changed=0,
+        removed=0,
+        metadata={},
+        commit="",
+        tag=oid,
+    )
+
+
+def _in_doubt(identifier: str, found: Catalog) -> DamageError:
+    ids = [backup_id for damage in found.damaged for backup_id in damage.backups]
+    damage = next((damage for damage in found.damaged if identifier in damage.backups), None)
+    if damage is not None:
+        return DamageError(damage.text, hint="Run `cronos verify` to see all that is damaged.", backups=ids)
+    shown = ", ".join(ids[-3:]) + (" …" if len(ids) > 3 else "")
+    return DamageError(
+        f"What {identifier!r} means cannot be told for sure: backups that cannot be read may be meant, such as {shown}.",
+        hint="Name the backup by its whole id, as `cronos list` shows it; `cronos verify` tells what is damaged.",
+        backups=ids,
+    )
 
 
 def select(backups: Sequence[Backup], query: Query, holds: Callable[[Backup, str], bool]) -> list[Backup]:
@@ -104,19 +199,33 @@ def _holds(backup: Backup, query: Query, holds: Callable[[Backup, str], bool]) -
     return query.contains is None or holds(backup, query.contains)
 
 
-def _read_all(store: Store, refs: Mapping[str, str] | None = None) -> Iterator[Backup | Damage]:
-    for backup_id, oid in (store.tag_refs() if refs is None else refs).items():
+def _read_all(store: Store, tags: BackupTags) -> Catalog:
+    backups: list[Backup] = []
+    damaged = [
+        Damage(backups=(name,), path="", oid="", code="record", text=f"The ref of {name} {what}.")
+        for name, what in tags.damaged.items()
+    ]
+    for found in _each(store, tags):
+        if isinstance(found, Backup):
+            backups.append(found)
+        else:
+            damaged.append(found)
+    backups.sort(key=lambda backup: backup.sequence)
+    return Catalog(backups=backups, damaged=sorted(damaged, key=lambda damage: damage.backups))
+
+
+def _each(store: Store, tags: BackupTags) -> Iterator[Backup | Damage]:
+    for backup_id, oid in tags.oids.items():
         try:
             yield _read(store, backup_id, oid)
         except DamageError as error:
-            code = (
-                "missing"
-                if isinstance(error, ObjectMissingError)
-                else "record"
-                if isinstance(error, RecordFormatError)
-                else "corrupt"
-            )
-            yield Damage(backups=(backup_id,), path="", oid=oid, code=code, text=error.message)
+            yield Damage(backups=(backup_id,), path="", oid=oid, code=_code(error), text=error.message)
+
+
+def _code(error: DamageError) -> str:
+    if isinstance(error, ObjectMissingError):
+        return "missing"
+    return "record" if isinstance(error, RecordFormatError) else "corrupt"
 
 
 def _read(store: Store, backup_id: str, oid: str) -> Backup:

@@ -20,8 +20,7 @@ _LITTLE_BYTES = 1 << 30
 def check(project: Path, store_path: Path) -> list[Check]:
     """All findings; the ones about the store's inside only when there is a store that opens."""
     found = [
-        _probe("git", _git),
-        Check(name="deflate", ok=True, text=f"compression by {deflate.NAME}"),
+        *check_machine(),
         _probe("project", lambda: _project(project)),
         _probe("space", lambda: _space(store_path)),
     ]
@@ -34,6 +33,11 @@ def check(project: Path, store_path: Path) -> list[Check]:
     found.append(Check(name="store", ok=True, text=str(store_path)))
     inside = {"lock": _lock, "backups": _backups, "leftovers": _leftovers, "journals": _journals}
     return found + [_probe(name, lambda look=look: look(store)) for name, look in inside.items()]  # type: ignore[misc]
+
+
+def check_machine() -> list[Check]:
+    """The findings for which no project needs to be known."""
+    return [_probe("git", _git), Check(name="deflate", ok=True, text=f"compression by {deflate.NAME}")]
 
 
 def _probe(name: str, look: Callable[[], str]) -> Check:
@@ -71,17 +75,24 @@ def _lock(store: Store) -> str:
 
 
 def _backups(store: Store) -> str:
-    damaged = catalog.damaged_tags(store)
-    if damaged:
-        raise CronosError(f"{len(damaged)} tags are damaged: {damaged[0].text}", hint="Run `cronos verify`.")
-    return f"{len(catalog.load(store))}"
+    found = catalog.read(store)
+    if damaged := found.damaged:
+        tags = "1 tag is" if len(damaged) == 1 else f"{len(damaged)} tags are"
+        raise CronosError(f"{tags} damaged: {damaged[0].text}", hint="Run `cronos verify`.")
+    return f"{len(found.backups)}"
 
 
 def _leftovers(store: Store) -> str:
     names = leftovers(store.pack_dir)
-    return f"{len(names)} files of an interrupted run, removed by the next `cronos create`" if names else "none"
+    return f"{_counted(len(names), 'file')} of an interrupted run, removed by the next `cronos create`" if names else "none"
 
 
 def _journals(store: Store) -> str:
     abandoned = journal.abandoned(store)
-    return f"{len(abandoned)} interrupted restores, cleaned up by the next create or restore" if abandoned else "none"
+    if not abandoned:
+        return "none"
+    return f"{_counted(len(abandoned), 'interrupted restore')}, cleaned up by the next create or restore"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

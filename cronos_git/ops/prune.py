@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, tzinfo
 
+from cronos_git.disk import fingerprints
 from cronos_git.errors import DamageError, RefusedError
 from cronos_git.git import timeline
 from cronos_git.git.pack import PackWriter
 from cronos_git.git.refs import BACKUP_TAGS, TRASH
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView
-from cronos_git.model import Backup, PrunePlan
+from cronos_git.model import Backup, Damage, PrunePlan
 from cronos_git.ops import catalog
 from cronos_git.rules.retention import Policy, decide
 
@@ -39,7 +40,7 @@ def apply(store: Store, plan: PrunePlan) -> None:
 
     Durability, cost: as for `delete`.
     """
-    tags = store.tag_refs()
+    tags = store.tags().oids
     changed = [decision.backup.id for decision in plan.decisions if tags.get(decision.backup.id) != decision.backup.tag]
     if changed:
         raise RefusedError(
@@ -96,7 +97,7 @@ def mend(store: Store) -> None:
 
     Cost: the names of all refs read; when there is something to do, as for `undelete`.
     """
-    both = store.trash_refs().keys() & store.tag_refs().keys()
+    both = store.trash_tags().oids.keys() & store.tags().oids.keys()
     if both:
         existing = catalog.load(store)
         _rebuild_timelines(store, {backup.scope for backup in existing if backup.id in both}, existing)
@@ -111,22 +112,46 @@ def _refuse_pinned(backups: Iterable[Backup]) -> None:
 
 
 def _require_sound(store: Store, scopes: Collection[str]) -> list[Backup]:
-    """All backups, by sequence; every tag of the store can be read, and so can the tops of the snapshots in *scopes*."""
-    for damage in catalog.damaged_tags(store):
-        raise _damaged(damage.text, damage.oid)
-    existing = catalog.load(store)
-    for backup in existing:
+    """All backups, by sequence; packs and tags are sound, and the tops of the snapshots in *scopes* can be read."""
+    for pack in store.index.unsound:
+        raise _damaged(f"The pack {pack} is damaged or gone.", pack=pack)
+    refuse_lost(lost_packs(store))
+    found = catalog.read(store)
+    for damage in (*found.damaged, *catalog.read_trash(store).damaged):
+        raise _damaged(damage.text, oid=damage.oid)
+    for backup in found.backups:
         if backup.scope in scopes:
             try:
                 SnapshotView(store, backup.commit)
             except DamageError as error:
-                raise _damaged(f"{backup.id} is damaged: {error.message}", backup.commit) from error
-    return existing
+                raise _damaged(f"{backup.id} is damaged: {error.message}", oid=backup.commit) from error
+    return found.backups
 
 
-def _damaged(text: str, oid: str) -> DamageError:
-    hint = "Run `cronos verify` to see which backups and paths are hit."
-    return DamageError(f"{text} Nothing is deleted from a damaged store.", hint=hint, oid=oid)
+def lost_packs(store: Store) -> list[str]:
+    """The packs that were there when the last backup was made, and are not there now.
+
+    Cost: a read of the stat cache.
+    """
+    return sorted(set(fingerprints.recorded_packs(store.statcache)) - set(store.whole_packs))
+
+
+def refuse_lost(packs: Sequence[str]) -> None:
+    """Raise DamageError when packs have been lost."""
+    for pack in packs:
+        hint = "Run `cronos verify`. If all is well, because git has repacked the store, the next backup makes this good."
+        raise _damaged(f"The pack {pack} was there after the last backup, and is gone.", hint=hint, pack=pack)
+
+
+def refuse_damage(found: Sequence[Damage]) -> None:
+    """Raise DamageError when a check of the backups to be kept has found anything."""
+    for damage in found:
+        raise _damaged(damage.text, backups=list(damage.backups), path=damage.path, oid=damage.oid)
+
+
+def _damaged(text: str, *, hint: str = "", **context: object) -> DamageError:
+    hint = hint or "Run `cronos verify` to see which backups and paths are hit."
+    return DamageError(f"{text} Nothing is deleted from a damaged store.", hint=hint, **context)
 
 
 def _rebuild_timelines(store: Store, scopes: Iterable[str], existing: Sequence[Backup]) -> None:

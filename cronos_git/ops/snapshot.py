@@ -126,10 +126,10 @@ def take(
     try:
         sink = _KeepingSink(writer) if previous is not None else writer
         captured = capture(subject.root, _options(subject, about), cache, sink, run)
-        if request.skip_if_unchanged and previous is not None and _trees_of(store, previous) == _trees(captured):
+        if request.skip_if_unchanged and previous is not None and _is_unchanged(store, previous, captured, writer, run):
             writer.abort()
             return _report(previous, captured, None, started, unchanged=True)
-        backup = _store_snapshot(store, backups, subject, request, about, captured, sink)
+        backup = _store_snapshot(store, backups, subject, request, about, captured, sink, run)
         backup, pack = _publish(store, backups, backup, captured, about, writer, run)
     except BaseException:
         writer.abort()
@@ -184,16 +184,15 @@ def _options(subject: Subject, about: Circumstances, *, remember_sources: bool =
 
 
 def _load_cache(store: Store, backups: Sequence[Backup]) -> StatCache:
-    return fingerprints.load_statcache(store.cronos_dir / "statcache", {backup.commit for backup in backups})
+    return fingerprints.load_statcache(store.statcache, {backup.commit for backup in backups}, store.whole_packs)
 
 
-def _trees(captured: Captured) -> tuple[str, str]:
-    return captured.data.hex(), captured.attributes.hex()
-
-
-def _trees_of(store: Store, backup: Backup) -> tuple[str, str]:
-    root = SnapshotView(store, backup.commit).root
-    return root.data, root.attributes
+def _is_unchanged(store: Store, previous: Backup, captured: Captured, writer: PackWriter, run: Run) -> bool:
+    """Whether the last backup holds just what was captured, and nothing of it has to be stored again because it was lost."""
+    with tolerating(run, "store.damaged", f"{previous.id} is damaged", "So a new backup is made."):
+        root = SnapshotView(store, previous.commit).root
+        return writer.is_empty and (root.data, root.attributes) == (captured.data.hex(), captured.attributes.hex())
+    return False
 
 
 # --- the snapshot's objects ---
@@ -207,6 +206,7 @@ def _store_snapshot(
     about: Circumstances,
     captured: Captured,
     sink: ObjectSink,
+    run: Run,
 ) -> Backup:
     """Add record, trees and commit; the backup, with everything known but the tag."""
     previous = last_of(backups, subject.scope)
@@ -214,7 +214,7 @@ def _store_snapshot(
     draft = replace(draft, files=captured.files, size_bytes=captured.size_bytes)
     snapshot = record.format_json(_describe(draft, subject, about, captured))
     commit = _add_commit(sink, captured, snapshot, about, record.snapshot_message(draft))
-    counts = _count_changes(store, previous, commit, captured, sink)
+    counts = _count_changes(store, previous, commit, captured, sink, run)
     return replace(draft, commit=commit.hex(), added=counts["added"], changed=counts["changed"], removed=counts["removed"])
 
 
@@ -228,15 +228,18 @@ def _draft(
 ) -> Backup:
     name = slug(request.name or about.default_name)
     # What is in the trash may come back, so neither its ids nor its sequence numbers are given again.
-    identifier = make_id(name, about.now, store.tag_refs() | store.trash_refs())
-    known = [*backups, *catalog.load_trash(store)]
+    # Those that cannot be read count as well: their numbers are unknown, but there are no more numbers than tags.
+    kept, trash = store.tags(), store.trash_tags()
+    taken = kept.oids.keys() | kept.damaged.keys() | trash.oids.keys() | trash.damaged.keys()
+    identifier = make_id(name, about.now, taken)
+    numbers = [backup.sequence for backup in (*backups, *catalog.read_trash(store).backups)]
     return Backup(
         id=identifier,
         name=name,
         type=request.type,
         scope=scope.name,
         created=about.now,
-        sequence=1 + max((backup.sequence for backup in known), default=0),
+        sequence=1 + max(len(taken), *numbers, 0),
         parent=previous.id if previous else None,
         message=record.clean_line(request.message) or name,
         description=record.clean_text(request.description),
@@ -291,15 +294,18 @@ def _describe(backup: Backup, subject: Subject, about: Circumstances, captured: 
     }
 
 
-def _count_changes(store: Store, previous: Backup | None, commit: bytes, captured: Captured, sink: ObjectSink) -> dict[str, int]:
-    """How many paths differ from the last backup of the scope; everything is new when there is none."""
-    if previous is None or not isinstance(sink, _KeepingSink):
-        return {"added": captured.files, "changed": 0, "removed": 0}
-    now = SnapshotView(CapturedView(store, "", sink.kept, {}), commit.hex())
-    counts = {"added": 0, "changed": 0, "removed": 0}
-    for change in diff_views(SnapshotView(store, previous.commit), now, attributes=False):
-        counts[change.kind] += 1
-    return counts
+def _count_changes(
+    store: Store, previous: Backup | None, commit: bytes, captured: Captured, sink: ObjectSink, run: Run
+) -> dict[str, int]:
+    """How many paths differ from the last backup of the scope; everything is new when there is none, or a damaged one."""
+    if previous is not None and isinstance(sink, _KeepingSink):
+        now = SnapshotView(CapturedView(store, "", sink.kept, {}), commit.hex())
+        counts = {"added": 0, "changed": 0, "removed": 0}
+        with tolerating(run, "store.damaged", f"{previous.id} is damaged", "So every file of the new backup counts as added."):
+            for change in diff_views(SnapshotView(store, previous.commit), now, attributes=False):
+                counts[change.kind] += 1
+            return counts
+    return {"added": captured.files, "changed": 0, "removed": 0}
 
 
 # --- the commit point ---
@@ -338,7 +344,7 @@ def _add_to_timeline(
 ) -> str:
     """The new tip. When the timeline does not end with the last backup (a run was killed after its tag), it is made anew."""
     previous = last_of(backups, Scope(name=backup.scope))
-    if timeline.tip_backup(store, ref) != (previous.id if previous else None):
+    if previous is None or timeline.tip_backup(store, ref) != previous.id:
         earlier = [b for b in backups if b.scope == backup.scope]
         store_tip = timeline.rebuild(writer.add, store, earlier)
     else:
@@ -349,13 +355,13 @@ def _add_to_timeline(
 
 def _save_cache(store: Store, old: StatCache, captured: Captured, backup: Backup, scope: Scope, run: Run) -> None:
     """Remember what was seen. A scoped run keeps what it did not look at, so the cache then rests on both backups."""
-    cache = StatCache([backup.commit], captured.cache)
+    cache = StatCache([backup.commit], store.whole_packs, captured.cache)
     if not scope.is_project:
         kept = {path: known for path, known in old.directories.items() if not _is_covered(path, scope)}
-        cache = StatCache([*old.bases, backup.commit], {**kept, **captured.cache})
+        cache = StatCache([*old.bases, backup.commit], store.whole_packs, {**kept, **captured.cache})
     safe = "The backup is safe; the next one reads every file again."
     with tolerating(run, "statcache.unwritten", "The stat cache was not written", safe):
-        fingerprints.save_statcache(store.cronos_dir / "statcache", cache)
+        fingerprints.save_statcache(store.statcache, cache)
 
 
 def _is_covered(path: str, scope: Scope) -> bool:

@@ -14,7 +14,7 @@ from cronos_git.errors import DamageError, ObjectMissingError, RecordFormatError
 from cronos_git.events import Finished, Noticed, Run, Started
 from cronos_git.git.listing import Directory, ListingReader, broken, naming
 from cronos_git.git.needs import CheckedObjects, Needs, Whereabouts
-from cronos_git.git.packcheck import PackCheck, PackProblem, PackTable, read_tables
+from cronos_git.git.packcheck import PackCheck, PackProblem, PackTable, cut_short, read_tables
 from cronos_git.git.store import Store
 from cronos_git.git.trees import MODE_FILE
 from cronos_git.git.view import SnapshotView
@@ -28,7 +28,8 @@ def verify(
 ) -> VerifyReport:
     """Check that backups are whole.
 
-    Quick: every object is there; commits, trees and attribute records, which tell what follows, are read and hashed.
+    Quick: no pack was cut short, every object is there; commits, trees and attribute records, which tell what follows, are read
+    and hashed. A damaged copy of an object does not count when another pack has it whole: it is read from there.
     Else every byte of every pack is read and hashed as well, and what is stored is checked to fit together. With backups named
     in the request only what these need is read, and not the packs around it.
 
@@ -51,6 +52,8 @@ def verify(
     run.emit(_started(tables) if whole_store else Started(_PHASE))
     if whole_store:
         check.read_packs()
+    else:
+        check.look_at_packs()
     ordered = sorted(backups, key=lambda backup: backup.sequence)
     check.visit(ordered, quick=request.quick, announced=not whole_store)
     damage = (*damaged_tags, *check.damage(ordered, damaged_tags))
@@ -90,9 +93,16 @@ class _Check:
         packs = PackCheck(self._objects.read_stored, self._run)
         for table in self._tables:
             packs.check(table)
-        self._objects.faults |= packs.faults
+        faults = self._objects.forgive(packs.faults)
+        if len(faults) < len(packs.faults):
+            self._notice(f"Damaged copies of objects that other packs have whole: {len(packs.faults) - len(faults)}.")
+        self._objects.faults |= faults
         self._problems += packs.problems
         self._packs_read = packs.bytes_read
+
+    def look_at_packs(self) -> None:
+        """See whether packs were cut short, which takes no more than was read already."""
+        self._problems += cut_short(self._tables)
 
     def visit(self, backups: Sequence[Backup], *, quick: bool, announced: bool) -> None:
         """Visit all that the backups need, and unless *quick* see whether it fits together."""
@@ -129,12 +139,18 @@ class _Check:
 
     def _pack_damage(self, problem: PackProblem, backups: Sequence[Backup], lost: Sequence[str]) -> Iterator[Damage]:
         """Damage of a pack as a whole; the tags of *lost* backups may have been in it, as nobody can tell what it holds."""
-        where = Whereabouts(self._objects, set(problem.table.names) if problem.table else self._objects.outside)
+        where = Whereabouts(self._objects, self._only_in(problem.table) if problem.table else self._objects.outside)
         ids = (*(backup.id for backup in backups if where.is_hit(backup)), *lost)
         if ids:
             yield Damage(backups=ids, path="", oid="", code="corrupt", text=problem.text)
         else:
             self._notice(f"{problem.text} None of these backups needs it.")
+
+    def _only_in(self, table: PackTable) -> set[bytes]:
+        """The objects of a damaged pack that no undamaged one has."""
+        damaged = {problem.table.path for problem in self._problems if problem.table}
+        sound = [other for other in self._tables if other.path not in damaged]
+        return {name for name in table.names if all(other.position(name) is None for other in sound)}
 
     def _object_damage(self, name: bytes, error: DamageError, path: str, ids: Sequence[str]) -> Damage:
         hidden = " What lies below it cannot be checked." if name in self._objects.blind else ""

@@ -36,11 +36,15 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def sample_toml() -> str:
-    """A `config.toml` with every key explained and set to its default, all commented out."""
+def sample_toml(*, project: bool) -> str:
+    """A configuration file with its keys explained and set to their defaults, all commented out.
+
+    Args:
+        project: For a file inside a project, which may not set every key.
+    """
     lines = ["# Configuration of CRONOS. Take the # away from a line to set its key.", ""]
-    tables = [key for key in KEYS.values() if key.kind == "modules"]
-    for key in [*(key for key in KEYS.values() if key not in tables), *tables]:
+    keys = [key for key in KEYS.values() if key.project or not project]
+    for key in sorted(keys, key=lambda key: key.kind == "modules"):
         lines += [*_comment(f"{key.doc} Allowed: {key.allowed}."), *_sample(key), ""]
     return "\n".join(lines)
 
@@ -50,7 +54,7 @@ def _comment(text: str) -> list[str]:
 
 
 def _sample(key: Key) -> list[str]:
-    # A table swallows the keys that follow it, so it is sampled in the long form and comes last.
+    # A table swallows the keys that follow it, so it is sampled in the long form and comes last (see above).
     if key.kind == "modules":
         return [f"#[{key.name}]", '## docs = "docs"', '## core = ["src/core", "src/common"]']
     return [f"#{key.name} = {format_value(key.name, key.default)}"]
@@ -95,7 +99,7 @@ Values come in layers. A higher layer replaces a key's whole value; lists are no
 set every key, wherever it lies. It is TOML, YAML (`.yaml`, `.yml`), EGOS's JSON (`.json`), or a `pyproject.toml`.
 
 `cronos config show --origin` tells every value and where it stands, `cronos config path` the files that are looked for,
-`cronos config init` writes a file with every key explained.
+`cronos config init` writes a file for the project with every key explained that may stand there, `--user` one for the user.
 
 An unknown key is an error, and so is a value that is not allowed. A relative `backup_dir` starts at the directory of the file
 that sets it, and for the environment and flags at the working directory. A file inside the project can set a `backup_dir`

@@ -85,7 +85,8 @@ def _latest(text: str, match: re.Match[str], backups: Sequence[Backup]) -> Backu
     back = int((match["back"] or "~0")[1:] or 1)
     if back >= len(found):
         kind = f" of type {wanted}" if wanted else ""
-        raise _not_found(text, f"there are {len(found)} backups{kind}", backups)
+        number = "is 1 backup" if len(found) == 1 else f"are {len(found) or 'no'} backups"
+        raise _not_found(text, f"there {number}{kind}", backups)
     return sorted(found, key=_sequence)[-1 - back]
 
 
@@ -206,7 +207,8 @@ _OWN_COLONS = rf"@(?:{_CLOCK}|[^:])*+|latest:(?P<type>[^:~/]+)(?:~\d*)?(?=:|\Z)"
 def split_path(text: str, types: Container[str] = TYPES) -> tuple[str, str | None]:
     """Take `BACKUP:PATH` apart; the path is None when there is no colon for it and `""`, the root, when nothing follows.
 
-    The first colon parts them, as in `git show COMMIT:PATH`, but for two forms of BACKUP that hold a colon themselves:
+    The first colon parts them, as in `git show COMMIT:PATH`, but for two forms of BACKUP that hold a colon themselves (`.` is
+    the root too):
 
     - `@2026-04-01T10:00`: the colons of a time of day belong to it, so the path is after the next one;
     - `latest:WORD`: WORD is a type when it is one of *types*, else a path. A file called like a type is written
@@ -218,4 +220,5 @@ def split_path(text: str, types: Container[str] = TYPES) -> tuple[str, str | Non
     match = re.match(_OWN_COLONS, text)
     own = match.end() if match and (match["type"] is None or match["type"] in types) else 0
     rest, colon, path = text[own:].partition(":")
-    return text[:own] + rest, path.removeprefix("./") if colon else None
+    path = "" if path == "." else path.removeprefix("./")
+    return text[:own] + rest, path if colon else None

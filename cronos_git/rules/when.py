@@ -16,6 +16,7 @@ _AMOUNT = r"(\d{1,6})\s*([a-z]+)"
 _AGO = rf"{_AMOUNT}(?:[\s,]*{_AMOUNT})*(?:\s+ago)?"
 _CLOCK = r"(\d{1,2}):(\d\d)(?::(\d\d))?"
 _STAMP = r"[0-9]{8}_[0-9]{6}"
+_ISO_CLOCK = r"[T _]\d\d(?::?(\d\d)(?::?(\d\d)([.,]\d+)?)?)?"
 _SECONDS = {
     "s": 1,
     "sec": 1,
@@ -36,7 +37,8 @@ def parse_when(text: str, now: datetime, zone: tzinfo, *, end: bool = False) -> 
     """Give the moment that *text* means, in UTC.
 
     Args:
-        end: A day without a time of day (`2026-04-01`, `yesterday`) means its last instant instead of its first: "until" it.
+        end: The last instant of the unit that *text* ends with (the day, minute or second) instead of its first: "until" it. A
+            time as `cronos` shows it, to the minute or second, thus takes in what was made then.
 
     Raises:
         UsageError: *text* is none of the forms, or out of the calendar.
@@ -58,9 +60,9 @@ def _read(text: str, now: datetime, end: bool) -> datetime:
         return _day(now.date() - timedelta(days=days[text]), now.tzinfo, end)
     if match := re.fullmatch(_CLOCK, text):
         hour, minute, second = (int(part or 0) for part in match.groups())
-        clock = time(hour, minute, second, tzinfo=now.tzinfo)
-        moment = datetime.combine(now.date(), clock)
-        return moment if moment <= now else datetime.combine(now.date() - timedelta(days=1), clock)
+        moment = datetime.combine(now.date(), time(hour, minute, second, tzinfo=now.tzinfo))
+        moment = moment if moment <= now else moment - timedelta(days=1)
+        return _last_of(moment, timedelta(seconds=1) if match[3] else timedelta(minutes=1)) if end else moment
     if re.fullmatch(_AGO, text):
         return _before(now, re.findall(_AMOUNT, text))
     return _iso(text.upper(), now.tzinfo, end)
@@ -68,12 +70,27 @@ def _read(text: str, now: datetime, end: bool) -> datetime:
 
 def _iso(text: str, zone: tzinfo | None, end: bool) -> datetime:
     if re.fullmatch(_STAMP, text):
-        return datetime.strptime(text, "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
-    try:
-        return _day(date.fromisoformat(text), zone, end)
-    except ValueError:
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        moment = datetime.strptime(text, "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    else:
+        try:
+            return _day(date.fromisoformat(text), zone, end)
+        except ValueError:
+            moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return _last_of(moment, _unit(text)) if end else moment
+
+
+def _unit(text: str) -> timedelta:
+    """How long the last unit is that an ISO date with a time of day tells; nothing for a fraction of a second."""
+    match = re.search(_ISO_CLOCK, text)
+    minute, second, fraction = match.groups() if match else (None, None, "")
+    if fraction is not None:
+        return timedelta()
+    return timedelta(seconds=1) if second else timedelta(minutes=1) if minute else timedelta(hours=1)
+
+
+def _last_of(moment: datetime, unit: timedelta) -> datetime:
+    return moment + max(unit - timedelta(microseconds=1), timedelta())
 
 
 def _day(day: date, zone: tzinfo | None, end: bool) -> datetime:

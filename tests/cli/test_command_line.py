@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from cronos_git import errors
+from cronos_git import __version__, errors
 from cronos_git.cli import app, command
+from cronos_git.cli.paths import rooted
 from cronos_git.model import Backup, Problem, Query, SnapshotReport, SnapshotRequest
 from tests.cli.records import NOON, backup, report
 from tests.support.clock import FakeClock
@@ -112,6 +113,71 @@ def test_a_word_that_looks_like_a_global_option_stays_the_value_of_another() -> 
     assert engine.asked[0].message == "--json"
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", "-Infinity", '{"a":NaN}', "[" * 20000, "plain", "\udcff"])
+def test_metadata_that_json_cannot_hold_is_text(value: str) -> None:
+    engine = CannedEngine(result=lambda: report(backup()))
+    app.run(["create", "--meta", f"k={value}"], open_engine=engine)
+    assert engine.asked[0].metadata == {"k": value}
+
+
+def test_undecodable_bytes_in_texts_are_written_as_escapes() -> None:
+    engine = CannedEngine(result=lambda: report(backup()))
+    app.run(["create", "-m", "caf\udce9", "--description", "\udcff", "--label", "\udc80é"], open_engine=engine)
+    request = engine.asked[0]
+    assert (request.message, request.description, request.labels) == ("caf\\xe9", "\\xff", ("\\x80é",))
+
+
+@pytest.mark.parametrize("word", ["", "a b", "Manual", "a\nb", "x:y", "é", "restore-point"])
+def test_a_type_that_is_no_word_or_reserved_is_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = CannedEngine()
+    assert app.run(["create", "--type", word], open_engine=engine) == 2
+    assert engine.asked == []
+    assert "hint: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["list"], ["find", "x"]])
+@pytest.mark.parametrize(("module", "scope"), [("ETHIK", "ethik"), ("./subsystems/ETHIK/", "subsystems-ethik")])
+def test_a_module_is_spelled_as_scopes_spell_it(command: list[str], module: str, scope: str) -> None:
+    class Finder(CannedEngine):
+        def find(self, _patterns: Sequence[str], query: Query) -> list[Backup]:
+            return self.backups(query)
+
+    engine = Finder()
+    assert app.run([*command, "--module", module], open_engine=engine) == 0
+    assert engine.asked[0].module == scope
+
+
+@pytest.mark.parametrize(
+    ("word", "path"), [("./src/a", "src/a"), ("src/", "src"), ("/project/src", "src"), (".", ""), ("src//a/../b", "src/b")]
+)
+def test_paths_are_read_from_the_root_however_they_are_written(word: str, path: str) -> None:
+    engine = CannedEngine()
+    assert app.run(["list", "--contains", word], open_engine=engine) == 0
+    assert engine.asked[0].contains == path
+
+
+def test_a_path_outside_the_project_is_wrong_usage() -> None:
+    assert app.run(["list", "--contains", "/projects/x"], open_engine=CannedEngine()) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "asked"),
+    [("./f", "/f"), ("/project/src/*.py", "/src/*.py"), ("/src/f", "/src/f"), ("*.py", "*.py"), (".env", ".env")],
+)
+def test_patterns_of_find_may_name_the_root(pattern: str, asked: str) -> None:
+    assert rooted(Path("/project"), pattern) == asked
+
+
+def test_until_takes_in_the_whole_minute_and_since_begins_with_it() -> None:
+    engine = CannedEngine()
+    app.run(["list", "--since", "2026-03-01 10:00", "--until", "2026-03-01 10:00"], open_engine=engine)
+    query = engine.asked[0]
+    assert (query.since.isoformat(), query.until.isoformat()) == (
+        "2026-03-01T10:00:00+00:00",
+        "2026-03-01T10:00:59.999999+00:00",
+    )
+
+
 def test_list_turns_its_options_into_a_query() -> None:
     engine = CannedEngine()
     words = "list --type auto --type manual --name n* --label a --module m --meta k=v --meta only --contains src/a"
@@ -144,7 +210,7 @@ def test_list_turns_its_options_into_a_query() -> None:
         limit=3,
     )
     assert query.since.isoformat() == "2026-03-01T00:00:00+00:00"
-    assert query.until.timestamp() == NOON.replace(month=3, day=2, hour=8).timestamp()
+    assert query.until == NOON.replace(month=3, day=2, hour=8, second=0, microsecond=999_999)
 
 
 def test_quiet_lists_only_ids(capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,6 +352,33 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
         done = subprocess.run([sys.executable, "-c", _LIST_MANY], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert done.stderr.decode() == f"error: Cannot write the output: {os.strerror(errno.ENOSPC)}.\n"
+
+
+# --- facts about the program -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--json", "--version"], ["--version", "--json"]])
+def test_the_version_as_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(words) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "version": __version__}
+
+
+def test_the_completion_script_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert app.run(["completion", "bash", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "shell": "bash", "script": script.removesuffix("\n")}
+
+
+def test_git_that_is_too_old_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "git"
+    old.write_text("#!/bin/sh\necho git version 2.20.1\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert app.run(["git", "log"], open_engine=CannedEngine()) == 16
+    assert "git 2.20.1 is too old" in capsys.readouterr().err
 
 
 # --- help -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -105,6 +107,27 @@ def test_delete_asks_on_a_terminal(
     monkeypatch.undo()
     assert questions == ["Move 1 backup to the trash?"]
     assert listed(three) == left
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "status", "told"),
+    [(True, 130, "error: Interrupted by SIGINT; nothing is half-done."), (False, 1, "note: Nothing was changed.")],
+)
+def test_what_follows_a_question_without_answer_begins_a_line(
+    three: World, monkeypatch: pytest.MonkeyPatch, interrupted: bool, status: int, told: str
+) -> None:
+    def confirm(_question: str, err: bool) -> bool:
+        if interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        raise typer.Abort
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", confirm)
+    result = three("delete", "b", "--color", "never")
+    monkeypatch.undo()
+    assert (result.status, result.err) == (status, f"  {B}\n\n{told}\n")
+    assert listed(three) == [C, B, A]
 
 
 def test_what_is_not_there_is_told(three: World) -> None:

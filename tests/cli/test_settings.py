@@ -64,6 +64,23 @@ def test_init_for_the_user_goes_to_the_users_directory(project: Path, hermetic: 
     assert os.listdir(project) == []
 
 
+def test_init_as_json_tells_the_path(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "init", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 1, "path": str(project / "cronos.toml")}
+
+
+def test_a_wrong_setting_fails_one_check_of_doctor_and_leaves_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "cronos.toml").write_text("exclud = []\n")
+    assert run(["doctor", "--json"]) == 1
+    checks = {check["name"]: check for check in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert checks["git"]["ok"]
+    assert not checks["configuration"]["ok"]
+    assert "exclud" in checks["configuration"]["text"]
+    assert checks["configuration"]["hint"] == "Did you mean `exclude`?"
+
+
 def test_a_wrong_setting_is_an_error_of_usage(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "cronos.toml").write_text("exclud = []\n")
     assert run(["list"]) == 2

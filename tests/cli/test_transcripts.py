@@ -16,6 +16,7 @@ from cronos_git import __version__
 from cronos_git.cli.app import run
 from cronos_git.engine import Cronos
 from cronos_git.git.store import store_path
+from cronos_git.model import Damage, VerifyReport
 from cronos_git.rules.record import Identity
 from cronos_git.rules.schema import Settings
 from tests.support.clock import FakeClock
@@ -246,6 +247,12 @@ def test_a_patch_is_what_git_applies(two: World) -> None:
     assert patch.endswith("@@ -1 +1,2 @@\n print(1)\n+print(2)\n")
 
 
+def test_figures_stand_before_the_patch(two: World) -> None:
+    stat, patch = (two("diff", kind, "first", "latest").out for kind in ("--stat", "-p"))
+    assert two("diff", "-p", "--stat", "first", "latest").out == f"{stat}\n{patch}"
+    assert two("diff", "-p", "--stat", "latest", "latest").out == ""
+
+
 def test_on_a_terminal_no_content_of_a_patch_can_steer_it(two: World) -> None:
     two.write({"evil": "a\tb\x1b]0;title\x07\x9b31m\n"})
     patch = two("diff", "-p", "latest", "evil", "--color", "always").out
@@ -292,6 +299,64 @@ def test_restore_of_one_path_named_in_the_backup(two: World) -> None:
     assert not (two.base / "back/README.md").exists()
 
 
+@pytest.mark.parametrize("words", [["first", "."], ["first:."], ["first:", "src"], ["first", "README.md", "./"]])
+def test_restore_of_the_root_is_the_whole_backup(two: World, words: list[str]) -> None:
+    assert two("restore", *words, "-n").out.endswith(": 3 files and 3 directories, 15 B.\n")
+
+
+def test_paths_of_a_restore_are_read_from_the_root(two: World) -> None:
+    words = ["./src/", str(two.project / "README.md")]
+    assert two.json("restore", "first", *words, "-n")[0]["paths"] == ["src", "README.md"]
+
+
+@pytest.fixture
+def scoped(two: World) -> World:
+    """Two backups of everything, and then one of a module."""
+    two.clock.advance(hours=1)
+    two("create", "part", "--module", "src")
+    return two
+
+
+@pytest.mark.parametrize(
+    "words", [["restore", "latest", "-n"], ["show", "part"], ["diff", "latest"], ["diff", "first", "part"], ["show", "@now"]]
+)
+def test_a_backup_of_a_module_says_so_when_its_id_was_not_given(scoped: World, words: list[str]) -> None:
+    told = scoped(*words)
+    assert (told.status, told.err) == (0, "note: part_20260401_140000 covers only src, not the whole project.\n")
+
+
+@pytest.mark.parametrize("words", [["show", "part_20260401_140000"], ["show", "first"], ["ls", "latest"], ["show", "-q", "part"]])
+def test_other_backups_and_other_commands_say_nothing_of_scopes(scoped: World, words: list[str]) -> None:
+    assert scoped(*words).err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "alone"),
+    [
+        (["show", "latest:README.md"], "latest"),
+        (["show", "first:src"], "first"),
+        (["delete", "first:src", "--yes"], "first"),
+        (["diff", "first:src", "latest"], "first"),
+        (["verify", "@yesterday:src"], "@yesterday"),
+    ],
+)
+def test_a_path_where_a_backup_is_wanted_is_told_apart(two: World, words: list[str], alone: str) -> None:
+    told = two(*words)
+    assert told.status in (2, 12)
+    assert f"hint: A backup is wanted here, not a path in it: give {alone}. `cronos ls {alone}:" in told.err
+
+
+def test_show_tells_repositories_without_a_commit_from_those_that_cannot_be_read(world: World) -> None:
+    import pygit2
+
+    pygit2.init_repository(str(world.project))
+    world.write({"nest/.git": {}})
+    world("create")
+    lines = world("show", "latest").out.splitlines()
+    assert "Git:        no commit yet" in lines
+    assert "Nested Git: nest: cannot be read" in lines
+
+
 def test_restore_into_an_existing_directory_needs_a_yes(two: World) -> None:
     target = two.base / "back"
     target.mkdir()
@@ -313,6 +378,22 @@ def test_verify_ends_with_6_on_damage(two: World) -> None:
     told = two("verify")
     assert told.status == 6
     assert "DAMAGE" in told.out
+
+
+def test_damage_is_one_row_a_path(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damage(path: str, number: int, *backups: str) -> Damage:
+        return Damage(backups=backups, path=path, oid=f"{number:040x}", code="missing", text=f"{number} is missing.")
+
+    found = (damage("data:big", 1, "a"), damage("data:big", 2, "a", "b"), damage("data:f", 1, "a"), damage("", 3, "a"))
+    report = VerifyReport(backups=2, objects=9, bytes_read=0, damage=found, duration_s=0.0)
+    monkeypatch.setattr(Cronos, "verify", lambda *_: report)
+    told = two("verify")
+    assert [re.split(" {2,}", row) for row in told.out.splitlines()[1:]] == [
+        ["missing", "<oid>", "a … b (2)", "data:big", "1 is missing. And 1 object more."],
+        ["missing", "<oid>", "a", "data:f", "1 is missing."],
+        ["missing", "<oid>", "a", "-", "3 is missing."],
+    ]
+    assert told.err.startswith("warning: Damaged: 2 paths, 1 tag, commit or pack. ")
 
 
 def test_stats(two: World) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cronos_git.errors import UsageError
 from cronos_git.git.store import Store
 from cronos_git.model import Backup, Query
-from cronos_git.ops.catalog import damaged_tags, load, select
+from cronos_git.ops.catalog import Catalog, load, read, select
 from tests.support.git import git
 from tests.support.stores import NOON, make_backup, make_store, put_backups
 
@@ -43,7 +43,7 @@ def _found(query: Query, holds: Callable[[Backup, str], bool] = _never) -> list[
 
 
 def test_an_empty_store_has_no_backups(store: Store) -> None:
-    assert (load(store), damaged_tags(store)) == ([], [])
+    assert read(store) == Catalog(backups=[], damaged=[])
 
 
 def test_backups_come_by_sequence_as_they_were_stored(store: Store) -> None:
@@ -63,7 +63,7 @@ def test_damaged_tags_are_named_and_hide_no_other(store: Store) -> None:
     (store.path / "refs/tags/backup/zero_20260401_120000").write_bytes(b"")
     git("--git-dir", store.path, "tag", "-a", "-m", "by hand", "backup/hand_20260401_120000", good.commit)
     assert load(store) == [good, other]
-    assert [(damage.backups[0].split("_")[0], damage.code) for damage in damaged_tags(store)] == [
+    assert [(damage.backups[0].split("_")[0], damage.code) for damage in read(store).damaged] == [
         ("commit", "record"),
         ("hand", "record"),
         ("missing", "missing"),
@@ -81,7 +81,7 @@ def test_a_tag_whose_bytes_rotted_is_corrupt(store: Store) -> None:
     pack.write_bytes(content)
     reopened = Store.open(store.path)
     assert load(reopened) == []
-    assert [(damage.backups, damage.oid, damage.code) for damage in damaged_tags(reopened)] == [
+    assert [(damage.backups, damage.oid, damage.code) for damage in read(reopened).damaged] == [
         ((backup.id,), backup.tag, "corrupt")
     ]
 

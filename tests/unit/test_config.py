@@ -251,14 +251,24 @@ def test_the_reference_page_is_up_to_date() -> None:
 
 
 def test_the_sample_with_every_key_taken_in_gives_the_defaults() -> None:
-    text = "\n".join(line.removeprefix("#") for line in sample_toml().splitlines() if not line.startswith(("##", "# ")))
-    values = tomllib.loads(text)
+    values = _taken_in(sample_toml(project=False))
     assert set(values) == set(KEYS)
     assert resolve_settings([layer(**values)]).settings == Settings()
 
 
+def test_the_sample_for_a_project_holds_what_may_stand_there() -> None:
+    values = _taken_in(sample_toml(project=True))
+    assert set(values) == {key.name for key in KEYS.values() if key.project}
+    resolve_settings([Layer(name="project", origin="/p/cronos.toml", values=values)])
+
+
+def _taken_in(sample: str) -> dict[str, object]:
+    lines = (line.removeprefix("#") for line in sample.splitlines() if not line.startswith(("##", "# ")))
+    return tomllib.loads("\n".join(lines))
+
+
 def test_the_sample_as_it_is_sets_nothing() -> None:
-    assert tomllib.loads(sample_toml()) == {}
+    assert tomllib.loads(sample_toml(project=True)) == tomllib.loads(sample_toml(project=False)) == {}
 
 
 def test_every_key_is_documented() -> None:

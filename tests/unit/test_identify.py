@@ -204,6 +204,26 @@ def test_misspelled_name_gets_the_nearest_id_as_a_hint() -> None:
     assert caught.value.context["candidates"] == ["nightly_20260402_020000"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("latest~8", "there are 8 backups."),
+        ("latest:milestone~1", "there is 1 backup of type milestone."),
+        ("latest:none", "there are no backups of type none."),
+    ],
+)
+def test_too_far_back_says_how_many_there_are(text: str, told: str) -> None:
+    with pytest.raises(BackupNotFoundError) as caught:
+        _find(text)
+    assert caught.value.message.endswith(told)
+
+
+@pytest.mark.parametrize("text", ["@2026-04-01T10:30", "@2026-04-01 10:30:00", "@20260401_103000"])
+def test_time_as_it_is_shown_takes_in_what_was_made_within_it(text: str) -> None:
+    late = _backup(11, "late_20260401_103000", created="2026-04-01T10:30:00.900000")
+    assert resolve(text, [*BACKUPS, late], NOW, UTC).backup == late
+
+
 def test_empty_store_says_how_to_make_the_first_backup() -> None:
     for text in ("latest", "@now", "deploy", "20260401"):
         with pytest.raises(BackupNotFoundError) as caught:
@@ -222,6 +242,8 @@ def test_identifier_that_says_nothing_is_a_usage_error(text: str) -> None:
     [
         ("latest", "latest", None),
         ("latest:", "latest", ""),
+        ("latest:.", "latest", ""),
+        ("latest:./", "latest", ""),
         ("latest:src/app.py", "latest", "src/app.py"),
         ("latest:README", "latest", "README"),
         ("latest:src:odd", "latest", "src:odd"),

@@ -114,7 +114,7 @@ def test_a_thousand_backups_with_packed_refs(tmp_path: Path) -> None:
     with store.lock():
         prune.apply(store, plan)
     assert [backup.id for backup in catalog.load(store)] == [backup.id for backup in backups[-5:]]
-    assert catalog.load_trash(store) == backups[:-5]
+    assert catalog.read_trash(store).backups == backups[:-5]
     expected = [f"refs/cronos/trash/{b.id} {b.tag} {b.commit}" for b in backups[:-5]]
     expected += [f"refs/tags/backup/{b.id} {b.tag} {b.commit}" for b in backups[-5:]]
     assert sorted(line for line in refs_of(store.path).splitlines() if "refs/heads" not in line) == sorted(expected)

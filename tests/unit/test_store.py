@@ -201,8 +201,47 @@ def test_a_newer_format_is_refused_with_both_numbers(store: Store) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "x", "project_root": "/p"}', "\0" * 80])
 def test_a_damaged_format_record_is_damage(store: Store, content: str) -> None:
     (store.cronos_dir / "format.json").write_text(content)
-    with pytest.raises(RecordFormatError, match=r"format\.json cannot be read"):
+    with pytest.raises(RecordFormatError, match=r"format\.json is damaged"):
         Store.open(store.path)
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_store_with_backups_but_no_format_record_is_told_how_to_write_it(store: Store, content: str | None) -> None:
+    put_backups(store, [make_backup()])
+    (store.cronos_dir / "format.json").unlink()
+    if content:
+        (store.cronos_dir / "format.json").write_text(content)
+    with pytest.raises(RecordFormatError, match="The backups in it are untouched") as caught:
+        Store.open(store.path)
+    assert "Error" not in caught.value.message
+    assert "ove it away" not in caught.value.hint
+    line = caught.value.hint[caught.value.hint.index("{") :]
+    (store.cronos_dir / "format.json").write_text(line.replace("/path/of/the/project", "/project"))
+    assert Store.open(store.path).project_root == "/project"
+
+
+def test_a_store_with_backups_but_no_config_is_told_how_to_write_it(store: Store) -> None:
+    put_backups(store, [make_backup()])
+    (store.path / "config").unlink()
+    with pytest.raises(StoreFormatError, match="The backups in it are untouched") as caught:
+        Store.open(store.path)
+    assert f"git init --bare {store.path}" in caught.value.hint
+    git("init", "--quiet", "--bare", store.path)
+    assert len(Store.open(store.path).tags().oids) == 1
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_store_that_others_may_write_in_is_refused(store: Store, mode: int) -> None:
+    store.path.chmod(mode)
+    with pytest.raises(RefusedError, match=f"mode {mode:o}") as caught:
+        Store.open(store.path)
+    assert caught.value.exit_status == 13
+    assert f"chmod 700 {store.path}" in caught.value.hint
+
+
+def test_a_store_that_others_may_only_read_is_opened(store: Store) -> None:
+    store.path.chmod(0o755)
+    assert Store.open(store.path).project_root == "/project"
 
 
 def test_borrowed_objects_are_refused(store: Store) -> None:
@@ -243,7 +282,7 @@ def test_listing_refs_loads_no_library(store: Store) -> None:
     put_backups(store, [make_backup()])
     code = (
         "import sys; from pathlib import Path; from cronos_git.git.store import Store;"
-        f"s = Store.open(Path({os.fspath(store.path)!r})); [s.read(o) for o in s.tag_refs().values()];"
+        f"s = Store.open(Path({os.fspath(store.path)!r})); [s.read(o) for o in s.tags().oids.values()];"
         "sys.exit(len({'pygit2', 'subprocess', 'cffi'} & set(sys.modules)))"
     )
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
@@ -348,19 +387,19 @@ def _told_by_git(store: Store) -> dict[str, str]:
 
 def test_refs_agree_with_stock_git_loose_packed_and_mixed(store: Store) -> None:
     stored = put_backups(store, [make_backup(number) for number in range(1, 6)])
-    assert store.tag_refs() == _told_by_git(store) == {backup.id: backup.tag for backup in stored}
+    assert store.tags().oids == _told_by_git(store) == {backup.id: backup.tag for backup in stored}
     git("--git-dir", store.path, "pack-refs", "--all")
     assert not any((store.path / "refs/tags").rglob("*_*"))
-    assert store.tag_refs() == _told_by_git(store)
+    assert store.tags().oids == _told_by_git(store)
     more = put_backups(store, [make_backup(6), make_backup(7)])
     with store.lock():
         store.set_ref(f"refs/tags/backup/{stored[0].id}", more[0].tag)
         store.set_ref("refs/heads/main", more[0].commit)
     git("--git-dir", store.path, "tag", "other", more[0].commit)
-    assert store.tag_refs() == _told_by_git(store)
-    assert store.tag_refs()[stored[0].id] == more[0].tag
-    assert len(store.tag_refs()) == 7
-    assert store.damaged_refs() == {}
+    assert store.tags().oids == _told_by_git(store)
+    assert store.tags().oids[stored[0].id] == more[0].tag
+    assert len(store.tags().oids) == 7
+    assert store.tags().damaged == {}
 
 
 def test_single_refs_are_found_loose_and_packed(store: Store) -> None:
@@ -379,8 +418,8 @@ def test_a_damaged_ref_is_named_and_hides_no_other(store: Store, content: bytes)
     good = put_backups(store, [make_backup(1), make_backup(2)])
     (store.path / "refs/tags/backup/broken_20260401_120000").write_bytes(content)
     (store.path / "refs/heads/main").write_bytes(content)
-    assert store.tag_refs() == {backup.id: backup.tag for backup in good}
-    assert list(store.damaged_refs()) == ["broken_20260401_120000"]
+    assert store.tags().oids == {backup.id: backup.tag for backup in good}
+    assert list(store.tags().damaged) == ["broken_20260401_120000"]
     with pytest.raises(DamageError, match="refs/heads/main"):
         store.ref("refs/heads/main")
 
@@ -391,8 +430,8 @@ def test_an_emptied_ref_still_gives_its_packed_value(store: Store) -> None:
     loose = store.path / "refs/tags/backup" / backup.id
     loose.parent.mkdir(parents=True, exist_ok=True)
     loose.write_bytes(b"")
-    assert store.tag_refs() == {backup.id: backup.tag}
-    assert store.damaged_refs() == {backup.id: "is empty"}
+    assert store.tags().oids == {backup.id: backup.tag}
+    assert store.tags().damaged == {backup.id: "is empty"}
 
 
 def test_a_cut_file_of_packed_refs_is_reported_and_hides_no_other(store: Store) -> None:
@@ -400,8 +439,8 @@ def test_a_cut_file_of_packed_refs_is_reported_and_hides_no_other(store: Store) 
     git("--git-dir", store.path, "pack-refs", "--all")
     packed = (store.path / "packed-refs").read_bytes()
     (store.path / "packed-refs").write_bytes(packed[: packed.index(second.tag.encode()) + 20])
-    assert store.tag_refs() == {first.id: first.tag}
-    assert list(store.damaged_refs()) == ["packed-refs"]
+    assert store.tags().oids == {first.id: first.tag}
+    assert list(store.tags().damaged) == ["packed-refs"]
 
 
 def test_what_is_no_file_in_the_place_of_a_ref_is_damage(store: Store) -> None:
@@ -410,8 +449,8 @@ def test_what_is_no_file_in_the_place_of_a_ref_is_damage(store: Store) -> None:
     (place / "dangling").symlink_to("nowhere")
     (place / "loop").symlink_to("loop")
     (place / "directory").mkdir()
-    assert store.tag_refs() == {}
-    assert set(store.damaged_refs()) == {"fifo", "dangling", "loop"}
+    assert store.tags().oids == {}
+    assert set(store.tags().damaged) == {"fifo", "dangling", "loop"}
 
 
 def test_an_id_cannot_be_given_twice(store: Store) -> None:
@@ -419,7 +458,7 @@ def test_an_id_cannot_be_given_twice(store: Store) -> None:
         store.create_tag_ref("x_20260401_120000", A)
         with pytest.raises(RefusedError, match="x_20260401_120000"):
             store.create_tag_ref("x_20260401_120000", B)
-    assert store.tag_refs() == {"x_20260401_120000": A}
+    assert store.tags().oids == {"x_20260401_120000": A}
 
 
 def test_an_id_cannot_be_given_twice_when_the_first_is_packed_or_damaged(store: Store) -> None:
@@ -469,10 +508,10 @@ def test_without_the_lock_the_lock_file_of_another_writer_is_respected(store: St
 
 def test_a_lock_file_left_by_a_killed_writer_is_no_ref_and_does_not_stop_the_next(store: Store) -> None:
     (store.path / "refs/tags/backup/x_20260401_120000.lock").write_bytes(A.encode())
-    assert (store.tag_refs(), store.damaged_refs()) == ({}, {})
+    assert store.tags() == ({}, {})
     with store.lock():
         store.create_tag_ref("x_20260401_120000", B)
-    assert store.tag_refs() == {"x_20260401_120000": B}
+    assert store.tags().oids == {"x_20260401_120000": B}
 
 
 # --- the lock ---

@@ -53,8 +53,28 @@ def test_time_is_read_in_the_zone_given(text: str, expected: str) -> None:
 def test_day_that_ends_means_its_last_instant() -> None:
     assert _in_berlin("2026-03-31", end=True) == "2026-03-31T21:59:59.999999+00:00"
     assert _in_berlin("yesterday", end=True) == "2026-03-31T21:59:59.999999+00:00"
-    assert _in_berlin("2026-03-31T00:00", end=True) == "2026-03-30T22:00:00+00:00"
-    assert _in_berlin("2 days ago", end=True) == _in_berlin("2 days ago")
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("2026-03-31T00:00", "2026-03-30T22:00:59.999999"),
+        ("2026-03-31 00:00:05", "2026-03-30T22:00:05.999999"),
+        ("20260331t000005z", "2026-03-31T00:00:05.999999"),
+        ("2026-03-31T00:00+05:30", "2026-03-30T18:30:59.999999"),
+        ("2026-03-31T10", "2026-03-31T08:59:59.999999"),
+        ("20260331_100000", "2026-03-31T10:00:00.999999"),
+        ("10:30", "2026-04-01T08:30:59.999999"),
+        ("10:30:07", "2026-04-01T08:30:07.999999"),
+    ],
+)
+def test_time_that_ends_means_the_last_instant_of_the_minute_or_second_that_is_written(text: str, last: str) -> None:
+    assert _in_berlin(text, end=True) == f"{last}+00:00"
+
+
+@pytest.mark.parametrize("text", ["now", "2 days ago", "2026-03-31T10:00:00.5", "2026-03-31T10:00:00.250000Z"])
+def test_exact_moment_ends_where_it_begins(text: str) -> None:
+    assert _in_berlin(text, end=True) == _in_berlin(text)
 
 
 def test_month_that_is_shorter_ends_earlier() -> None:
