@@ -75,7 +75,7 @@ def list_backups(
         output.lines(backup.id for backup in backups)
     elif backups:
         output.table(backup_table(backups, engine.zone))
-    else:
+    elif not engine.damaged():
         output.note("No backups yet. Make one: cronos create" if query == Query() else "No backup matches.")
     return 0
 

@@ -143,12 +143,6 @@ class Store:
     def _find(self, name: bytes) -> tuple[str, bytes] | None:
         return self.index.read(name) or read_loose(self.path / "objects", name)
 
-    def contains(self, oid: str) -> bool:
-        """Whether the store has an object; that it is sound is not checked."""
-        name = bytes.fromhex(oid)
-        in_packs = self.index.find(name) or (self.index.refresh() and self.index.find(name))
-        return bool(in_packs) or read_loose(self.path / "objects", name) is not None
-
     def refresh(self) -> None:
         """See packs that were added since the store was opened."""
         self.index.refresh()

@@ -144,8 +144,8 @@ def _fill(moving: Mapping[str, Any]) -> None:
         _move_into_place(moving)
     except OSError as error:
         raise HostError(
-            f"Everything was restored, but not all of it could be moved to its place in {moving['target']}: {error.strerror}.",
-            hint=f"The next create or restore of this project finishes the move; until then the rest lies in {moving['staging']}.",
+            f"Everything was restored, but not all of it could be moved into {moving['target']}: {error.strerror}.",
+            hint=f"The next create or restore of this project finishes it; until then the rest lies in {moving['staging']}.",
         ) from error
 
 

@@ -26,6 +26,9 @@ from tests.support.clock import FakeClock
 class CannedEngine:
     """Gives the backups and the result it was made with, and remembers what it was asked."""
 
+    def damaged(self) -> list[object]:
+        return []
+
     def __init__(self, backups: Sequence[Backup] = (), result: Callable[[], Any] = lambda: None) -> None:
         self.made = list(backups)
         self.result = result
