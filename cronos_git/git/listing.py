@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from cronos_git.errors import DamageError, RecordFormatError
 from cronos_git.git.trees import EMPTY_TREE, MODE_DIRECTORY, MODE_EXECUTABLE, MODE_FILE, MODE_SYMLINK, TreeEntry, parse_tree
 from cronos_git.model import Attributes, Entry
-from cronos_git.rules.attributes import AttributeTable, parse_attributes
+from cronos_git.rules.attributes import AttributeTable, parse_attributes, record_name, split_records
 from cronos_git.rules.names import ATTRIBUTES_NAME, decode_name
 
 _KINDS = {
@@ -54,6 +54,37 @@ class Directory(NamedTuple):
 Member = Entry | Directory
 
 
+class Unread(NamedTuple):
+    """The objects of one directory as they are stored, for comparing two directories before reading either.
+
+    Attributes:
+        head: Lines of the attribute record before those of the entries.
+        records: Lines of the entries.
+        below: Attribute trees of the directories in it.
+        data: Entries of its tree in `data/`.
+    """
+
+    head: list[bytes]
+    records: list[bytes]
+    below: list[TreeEntry]
+    data: list[TreeEntry]
+
+    def only(self, names: frozenset[bytes]) -> Unread:
+        """The part that tells of *names* (as on disk)."""
+        return Unread(
+            self.head,
+            [line for line in self.records if record_name(line) in names],
+            [entry for entry in self.below if decode_name(entry.stored)[0] in names],
+            [entry for entry in self.data if decode_name(entry.stored)[0] in names],
+        )
+
+    def names_of_difference(self, other: Unread) -> frozenset[bytes]:
+        """Names under which the two hold something else; most of two versions of a directory is equal, line for line."""
+        records = set(self.records) ^ set(other.records)
+        entries = (set(self.below) ^ set(other.below)) | (set(self.data) ^ set(other.data))
+        return frozenset((*map(record_name, records), *(decode_name(entry.stored)[0] for entry in entries)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What one directory holds.
@@ -89,34 +120,34 @@ class ListingReader:
         Cost: three objects, and time in proportion to the entries.
         """
         with naming(directory.path):
-            table, below = self._attributes(directory.attributes)
-            members: dict[bytes, Member] = {}
-            for stored in self.tree(directory.data):
-                raw, chunked = decode_name(stored.stored)
-                if raw in members:
-                    raise broken(f"two entries are named {decode(raw)!r}")
-                place = _Place(decode(raw), chunked, table.entries, below)
-                members[raw] = _stored_member(directory.path, stored, place)
-            for name, attributes in table.entries.items():
-                if (raw := encode(name)) not in members:
-                    members[raw] = _contentless_member(directory.path, attributes)
-        return Listing(own=table.own, members=dict(sorted(members.items())))
+            return _listing(directory, self._read(self.unread(directory)))
+
+    def part(self, directory: Directory, unread: Unread, names: frozenset[bytes]) -> Listing:
+        """What *directory* holds under these names; errors as `listing`."""
+        with naming(directory.path):
+            return _listing(directory, self._read(unread.only(names)))
+
+    def unread(self, directory: Directory) -> Unread:
+        """The objects of one directory, not yet taken apart."""
+        with naming(directory.path):
+            entries = self.tree(directory.attributes)
+            blobs = [entry for entry in entries if entry.stored == ATTRIBUTES_NAME and entry.mode == MODE_FILE]
+            if not blobs:
+                raise broken("its attributes are missing")
+            head, records = split_records(self.body(blobs[0].oid.hex(), "blob"))
+            below = [entry for entry in entries if entry.mode == MODE_DIRECTORY]
+            return Unread(head, records, below, self.tree(directory.data))
 
     def own(self, directory: Directory) -> Attributes:
         """The directory's own attributes, without looking at what it holds."""
         with naming(directory.path):
-            return self._attributes(directory.attributes)[0].own
+            return self._read(self.unread(directory).only(frozenset()))[0].own
 
-    def _attributes(self, tree: str) -> tuple[AttributeTable, dict[bytes, str]]:
-        """The table of one directory, and the attribute trees of the directories in it by stored name."""
-        entries = self.tree(tree)
-        blobs = [entry for entry in entries if entry.stored == ATTRIBUTES_NAME and entry.mode == MODE_FILE]
-        if not blobs:
-            raise broken("its attributes are missing")
-        table = parse_attributes(self.body(blobs[0].oid.hex(), "blob"))
+    def _read(self, unread: Unread) -> _Read:
+        table = parse_attributes(b"\n".join([*unread.head, *unread.records, b""]))
         self.users.update(table.users)
         self.groups.update(table.groups)
-        return table, {entry.stored: entry.oid.hex() for entry in entries if entry.mode == MODE_DIRECTORY}
+        return table, {entry.stored: entry.oid.hex() for entry in unread.below}, unread.data
 
     def tree(self, oid: str) -> list[TreeEntry]:
         """The entries of a tree object."""
@@ -130,6 +161,25 @@ class ListingReader:
         if found != kind:
             raise broken(f"object {oid} is a {found}, not a {kind}")
         return body
+
+
+_Read = tuple[AttributeTable, dict[bytes, str], list[TreeEntry]]
+"""Attributes, attribute trees of the directories by stored name, and the entries of the tree."""
+
+
+def _listing(directory: Directory, read: _Read) -> Listing:
+    table, below, data = read
+    members: dict[bytes, Member] = {}
+    for stored in data:
+        raw, chunked = decode_name(stored.stored)
+        if raw in members:
+            raise broken(f"two entries are named {decode(raw)!r}")
+        place = _Place(decode(raw), chunked, table.entries, below)
+        members[raw] = _stored_member(directory.path, stored, place)
+    for name, attributes in table.entries.items():
+        if (raw := encode(name)) not in members:
+            members[raw] = _contentless_member(directory.path, attributes)
+    return Listing(own=table.own, members=dict(sorted(members.items())))
 
 
 class _Place(NamedTuple):

@@ -264,7 +264,8 @@ def _inflate(pack: Pack, offset: int, start: bytes, header: int, size: int) -> b
     and what follows it in the pack is ignored; should it not, twice as much will. Telling the size beforehand spares growing
     the result, which halves the time.
     """
-    packed = start + pack.read(offset + len(start), header + size + (size >> 10) + 128 - len(start))
+    missing = header + size + (size >> 10) + 128 - len(start)
+    packed = start + pack.read(offset + len(start), missing) if missing > 0 else start
     expected = min(size + 1, _MOST_EXPECTED_BYTES)
     try:
         body: bytes = deflate.decompress(packed[header:], 15, expected)

@@ -26,13 +26,14 @@ class SnapshotView:
 
     Attributes:
         data_tree: Id of the tree `data/`.
+        reader: Reads its directories.
         root: The project's directory.
     """
 
     def __init__(self, store: ObjectReader, commit: str) -> None:
         self._store = store
-        self._reader = ListingReader(store)
-        top = self._subtrees(parse_commit(self._reader.body(commit, "commit")).tree)
+        self.reader = ListingReader(store)
+        top = self._subtrees(parse_commit(self.reader.body(commit, "commit")).tree)
         self._meta = self._subtrees(_required(top, b"meta"))
         self.data_tree = _required(top, b"data")
         self.root = Directory("", self.data_tree, _required(self._meta, b"attributes"))
@@ -40,7 +41,7 @@ class SnapshotView:
     def record(self) -> dict[str, Any]:
         """How the backup was made: `meta/snapshot.json`."""
         try:
-            record = json.loads(self._reader.body(_required(self._meta, b"snapshot.json"), "blob"))
+            record = json.loads(self.reader.body(_required(self._meta, b"snapshot.json"), "blob"))
         except ValueError as error:
             raise broken("meta/snapshot.json is not JSON") from error
         if not isinstance(record, dict):
@@ -50,12 +51,12 @@ class SnapshotView:
     @property
     def users(self) -> Mapping[int, str]:
         """Names of user numbers, as far as the directories read so far told them."""
-        return self._reader.users
+        return self.reader.users
 
     @property
     def groups(self) -> Mapping[int, str]:
         """Names of group numbers, as far as the directories read so far told them."""
-        return self._reader.groups
+        return self.reader.groups
 
     # --- looking round ---
 
@@ -119,12 +120,12 @@ class SnapshotView:
 
     def listing(self, directory: Directory) -> Listing:
         """What *directory* holds; the step from which walks, searches and comparisons are made."""
-        return self._reader.listing(directory)
+        return self.reader.listing(directory)
 
     def complete(self, member: Member) -> Entry:
         """The entry of a member, with what a listing leaves out: a directory's own attributes, a symlink's target."""
         if isinstance(member, Directory):
-            return member.entry(self._reader.own(member))
+            return member.entry(self.reader.own(member))
         if member.attributes.kind == "symlink" and member.oid:
             return replace(member, link_target=decode(b"".join(self.read(member))))
         return member
@@ -136,7 +137,7 @@ class SnapshotView:
         return read_content(self._store, entry)
 
     def _subtrees(self, oid: str) -> dict[bytes, str]:
-        return {entry.stored: entry.oid.hex() for entry in self._reader.tree(oid)}
+        return {entry.stored: entry.oid.hex() for entry in self.reader.tree(oid)}
 
 
 def read_content(store: ObjectReader, entry: Entry) -> Iterator[bytes]:
@@ -215,7 +216,7 @@ def diff_entries(old: SnapshotView | None, new: SnapshotView) -> Iterator[Pair]:
         before, after = pending.pop()
         if before == after:
             continue
-        left, right = _opened(old, before), _opened(new, after)
+        left, right = _open_both(old, new, before, after)
         pair = _own_pair(left, right)
         if pair != (None, None):
             yield pair
@@ -264,6 +265,19 @@ def _opened(view: SnapshotView | None, member: Member | None) -> _Opened:
         listing = view.listing(member)
         return _Opened(member.entry(listing.own), listing.members)
     return _Opened(None if isinstance(member, Directory) else member, {})
+
+
+def _open_both(
+    old: SnapshotView | None, new: SnapshotView, before: Member | None, after: Member | None
+) -> tuple[_Opened, _Opened]:
+    """Both sides; of two directories only what differs between them."""
+    if old is None or not isinstance(before, Directory) or not isinstance(after, Directory):
+        return _opened(old, before), _opened(new, after)
+    left, right = old.reader.unread(before), new.reader.unread(after)
+    with naming(after.path):
+        names = left.names_of_difference(right)
+    parts = old.reader.part(before, left, names), new.reader.part(after, right, names)
+    return _Opened(before.entry(parts[0].own), parts[0].members), _Opened(after.entry(parts[1].own), parts[1].members)
 
 
 def _own_pair(left: _Opened, right: _Opened) -> Pair:

@@ -119,23 +119,25 @@ def take(
     Durability: when this returns, the backup survives a power cut.
     """
     started = time.monotonic()
-    previous = last_of(backups, subject.scope)
-    cache = _load_cache(store, backups)
-    index = store.index
-    writer = PackWriter(store.pack_dir, index.contains)
+    writer = PackWriter(store.pack_dir, store.index.contains)
+    taking = _Taking(store, backups, subject, request, about, run, writer)
     try:
-        sink = _KeepingSink(writer) if previous is not None else writer
-        captured = capture(subject.root, _options(subject, about), cache, sink, run)
-        if request.skip_if_unchanged and previous is not None and _is_unchanged(store, previous, captured, writer, run):
-            writer.abort()
-            return _report(previous, captured, None, started, unchanged=True)
-        backup = _store_snapshot(store, backups, subject, request, about, captured, sink, run)
-        backup, pack = _publish(store, backups, backup, captured, about, writer, run)
+        backup, pack = taking.take()
     except BaseException:
         writer.abort()
         raise
-    _save_cache(store, cache, captured, backup, subject.scope, run)
-    return _report(backup, captured, pack, started)
+    captured = taking.captured
+    return SnapshotReport(
+        backup=backup,
+        unchanged=pack is None,
+        files_read=captured.files_read,
+        bytes_read=captured.bytes_read,
+        bytes_stored=pack.size_bytes if pack else 0,
+        objects_stored=pack.objects if pack else 0,
+        excluded=_excluded(captured),
+        problems=tuple(captured.problems),
+        duration_s=time.monotonic() - started,
+    )
 
 
 def plan(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> SnapshotPlan:
@@ -187,75 +189,6 @@ def _load_cache(store: Store, backups: Sequence[Backup]) -> StatCache:
     return fingerprints.load_statcache(store.statcache, {backup.commit for backup in backups}, store.whole_packs)
 
 
-def _is_unchanged(store: Store, previous: Backup, captured: Captured, writer: PackWriter, run: Run) -> bool:
-    """Whether the last backup holds just what was captured, and nothing of it has to be stored again because it was lost."""
-    with tolerating(run, "store.damaged", f"{previous.id} is damaged", "So a new backup is made."):
-        root = SnapshotView(store, previous.commit).root
-        return writer.is_empty and (root.data, root.attributes) == (captured.data.hex(), captured.attributes.hex())
-    return False
-
-
-# --- the snapshot's objects ---
-
-
-def _store_snapshot(
-    store: Store,
-    backups: Sequence[Backup],
-    subject: Subject,
-    request: SnapshotRequest,
-    about: Circumstances,
-    captured: Captured,
-    sink: ObjectSink,
-    run: Run,
-) -> Backup:
-    """Add record, trees and commit; the backup, with everything known but the tag."""
-    previous = last_of(backups, subject.scope)
-    draft = _draft(store, backups, subject.scope, request, about, previous)
-    draft = replace(draft, files=captured.files, size_bytes=captured.size_bytes)
-    snapshot = record.format_json(_describe(draft, subject, about, captured))
-    commit = _add_commit(sink, captured, snapshot, about, record.snapshot_message(draft))
-    counts = _count_changes(store, previous, commit, captured, sink, run)
-    return replace(draft, commit=commit.hex(), added=counts["added"], changed=counts["changed"], removed=counts["removed"])
-
-
-def _draft(
-    store: Store,
-    backups: Sequence[Backup],
-    scope: Scope,
-    request: SnapshotRequest,
-    about: Circumstances,
-    previous: Backup | None,
-) -> Backup:
-    name = slug(request.name or about.default_name)
-    # What is in the trash may come back, so neither its ids nor its sequence numbers are given again.
-    # Those that cannot be read count as well: their numbers are unknown, but there are no more numbers than tags.
-    kept, trash = store.tags(), store.trash_tags()
-    taken = kept.oids.keys() | kept.damaged.keys() | trash.oids.keys() | trash.damaged.keys()
-    identifier = make_id(name, about.now, taken)
-    numbers = [backup.sequence for backup in (*backups, *catalog.read_trash(store).backups)]
-    return Backup(
-        id=identifier,
-        name=name,
-        type=request.type,
-        scope=scope.name,
-        created=about.now,
-        sequence=1 + max(len(taken), *numbers, 0),
-        parent=previous.id if previous else None,
-        message=record.clean_line(request.message) or name,
-        description=record.clean_text(request.description),
-        labels=request.labels,
-        pinned=False,
-        files=0,
-        size_bytes=0,
-        added=0,
-        changed=0,
-        removed=0,
-        metadata=request.metadata,
-        commit="",
-        tag="",
-    )
-
-
 def _add_commit(sink: ObjectSink, captured: Captured, snapshot: bytes, about: Circumstances, message: str) -> bytes:
     def tree(**entries: bytes) -> bytes:
         return sink.add("tree", format_tree(TreeEntry(MODE_DIRECTORY, name.encode(), oid) for name, oid in entries.items()))
@@ -267,122 +200,176 @@ def _add_commit(sink: ObjectSink, captured: Captured, snapshot: bytes, about: Ci
     return sink.add("commit", record.format_commit(tree=root.hex(), parents=(), identity_line=who, message=message))
 
 
-def _describe(backup: Backup, subject: Subject, about: Circumstances, captured: Captured) -> dict[str, Any]:
-    """The content of `meta/snapshot.json`."""
-    root = Path(subject.root)
-    states = {path: read_repository(root, path) for path in captured.scan.repositories}
-    return {
-        "format": 1,
-        "id": backup.id,
-        "scope": {"name": subject.scope.name, "paths": list(subject.scope.paths)},
-        "rules": dict(subject.described_rules),
-        "counts": {
-            "files": captured.files,
-            "directories": captured.directories,
-            "bytes": captured.size_bytes,
-            "excluded_files": captured.scan.excluded_files,
-            "excluded_directories": captured.scan.excluded_directories,
-            "problems": len(captured.problems),
-        },
-        "problems": [{"path": p.path, "code": p.code, "text": p.text} for p in captured.problems],
-        "host": about.identity.host,
-        "user": about.identity.user,
-        "tool_version": about.tool_version,
-        "project_root": subject.root,
-        "git": states.pop("", None),
-        "nested_git": states,
-    }
-
-
-def _count_changes(
-    store: Store, previous: Backup | None, commit: bytes, captured: Captured, sink: ObjectSink, run: Run
-) -> dict[str, int]:
-    """How many paths differ from the last backup of the scope; everything is new when there is none, or a damaged one."""
-    if previous is not None and isinstance(sink, _KeepingSink):
-        now = SnapshotView(CapturedView(store, "", sink.kept, {}), commit.hex())
-        counts = {"added": 0, "changed": 0, "removed": 0}
-        with tolerating(run, "store.damaged", f"{previous.id} is damaged", "So every file of the new backup counts as added."):
-            for change in diff_views(SnapshotView(store, previous.commit), now, attributes=False):
-                counts[change.kind] += 1
-            return counts
-    return {"added": captured.files, "changed": 0, "removed": 0}
-
-
-# --- the commit point ---
-
-
-def _publish(
-    store: Store,
-    backups: Sequence[Backup],
-    backup: Backup,
-    captured: Captured,
-    about: Circumstances,
-    writer: PackWriter,
-    run: Run,
-) -> tuple[Backup, PackResult | None]:
-    """Tag and timeline commit into the pack, pack durable, tag ref durable; then, with the backup safe, the timeline."""
-    tag = writer.add("tag", record.format_tag(backup, about.identity))
-    ref = timeline.ref_name(backup.scope)
-    tip = _add_to_timeline(store, backups, backup, captured, about, writer, ref)
-    pack = writer.finish()
-    store.create_tag_ref(backup.id, tag.hex())
-    with tolerating(run, "timeline.unmoved", f"{ref} was not moved", "The backup is safe; the next one mends the timeline."):
-        store.refresh()
-        store.set_ref(ref, tip)
-    writer.release()
-    return replace(backup, tag=tag.hex()), pack
-
-
-def _add_to_timeline(
-    store: Store,
-    backups: Sequence[Backup],
-    backup: Backup,
-    captured: Captured,
-    about: Circumstances,
-    writer: PackWriter,
-    ref: str,
-) -> str:
-    """The new tip. When the timeline does not end with the last backup (a run was killed after its tag), it is made anew."""
-    previous = last_of(backups, Scope(name=backup.scope))
-    if previous is None or timeline.tip_backup(store, ref) != previous.id:
-        earlier = [b for b in backups if b.scope == backup.scope]
-        store_tip = timeline.rebuild(writer.add, store, earlier)
-    else:
-        store_tip = store.ref(ref)
-    who = record.identity_line(about.identity, about.now)
-    return timeline.append(writer.add, store_tip, backup, captured.data.hex(), who)
-
-
-def _save_cache(store: Store, old: StatCache, captured: Captured, backup: Backup, scope: Scope, run: Run) -> None:
-    """Remember what was seen. A scoped run keeps what it did not look at, so the cache then rests on both backups."""
-    cache = StatCache([backup.commit], store.whole_packs, captured.cache)
-    if not scope.is_project:
-        kept = {path: known for path, known in old.directories.items() if not _is_covered(path, scope)}
-        cache = StatCache([*old.bases, backup.commit], store.whole_packs, {**kept, **captured.cache})
-    safe = "The backup is safe; the next one reads every file again."
-    with tolerating(run, "statcache.unwritten", "The stat cache was not written", safe):
-        fingerprints.save_statcache(store.statcache, cache)
+def _excluded(captured: Captured) -> Excluded:
+    return Excluded(files=captured.scan.excluded_files, directories=captured.scan.excluded_directories)
 
 
 def _is_covered(path: str, scope: Scope) -> bool:
     return any(path == covered or path.startswith(covered + "/") for covered in scope.paths)
 
 
-def _excluded(captured: Captured) -> Excluded:
-    return Excluded(files=captured.scan.excluded_files, directories=captured.scan.excluded_directories)
+class _Taking:
+    """One backup in the making.
 
+    Attributes:
+        previous: The backup before it in its scope.
+        captured: What the capture gave.
+    """
 
-def _report(
-    backup: Backup, captured: Captured, pack: PackResult | None, started: float, *, unchanged: bool = False
-) -> SnapshotReport:
-    return SnapshotReport(
-        backup=backup,
-        unchanged=unchanged,
-        files_read=captured.files_read,
-        bytes_read=captured.bytes_read,
-        bytes_stored=pack.size_bytes if pack else 0,
-        objects_stored=pack.objects if pack else 0,
-        excluded=_excluded(captured),
-        problems=tuple(captured.problems),
-        duration_s=time.monotonic() - started,
-    )
+    captured: Captured
+
+    def __init__(
+        self,
+        store: Store,
+        backups: Sequence[Backup],
+        subject: Subject,
+        request: SnapshotRequest,
+        about: Circumstances,
+        run: Run,
+        writer: PackWriter,
+    ) -> None:
+        self.store = store
+        self.backups = backups
+        self.subject = subject
+        self.request = request
+        self.about = about
+        self.run = run
+        self.writer = writer
+        self.previous = last_of(backups, subject.scope)
+        self.kept = _KeepingSink(writer) if self.previous is not None else None
+        self.sink: ObjectSink = self.kept or writer
+
+    def take(self) -> tuple[Backup, PackResult | None]:
+        """The new backup and its pack; the previous backup and None when that holds the same and no other was wanted."""
+        cache = _load_cache(self.store, self.backups)
+        self.captured = capture(self.subject.root, _options(self.subject, self.about), cache, self.sink, self.run)
+        if self.request.skip_if_unchanged and self.previous is not None and self._is_unchanged(self.previous):
+            self.writer.abort()
+            return self.previous, None
+        backup, pack = self._publish(self._store_snapshot())
+        self._save_cache(cache, backup)
+        return backup, pack
+
+    def _is_unchanged(self, previous: Backup) -> bool:
+        """Whether the last backup holds just what was captured, and nothing of it has to be stored again because it was lost."""
+        with tolerating(self.run, "store.damaged", f"{previous.id} is damaged", "So a new backup is made."):
+            root = SnapshotView(self.store, previous.commit).root
+            trees = self.captured.data.hex(), self.captured.attributes.hex()
+            return self.writer.is_empty and (root.data, root.attributes) == trees
+        return False
+
+    # --- the snapshot's objects ---
+
+    def _store_snapshot(self) -> Backup:
+        """Add record, trees and commit; the backup, with everything known but the tag."""
+        draft = self._draft()
+        snapshot = record.format_json(self._describe(draft))
+        commit = _add_commit(self.sink, self.captured, snapshot, self.about, record.snapshot_message(draft))
+        counts = self._count_changes(commit)
+        return replace(draft, commit=commit.hex(), added=counts["added"], changed=counts["changed"], removed=counts["removed"])
+
+    def _draft(self) -> Backup:
+        request, about = self.request, self.about
+        name = slug(request.name or about.default_name)
+        # What is in the trash may come back, so neither its ids nor its sequence numbers are given again.
+        # Those that cannot be read count as well: their numbers are unknown, but there are no more numbers than tags.
+        kept, trash = self.store.tags(), self.store.trash_tags()
+        taken = kept.oids.keys() | kept.damaged.keys() | trash.oids.keys() | trash.damaged.keys()
+        numbers = [backup.sequence for backup in (*self.backups, *catalog.read_trash(self.store).backups)]
+        return Backup(
+            id=make_id(name, about.now, taken),
+            name=name,
+            type=request.type,
+            scope=self.subject.scope.name,
+            created=about.now,
+            sequence=1 + max(len(taken), *numbers, 0),
+            parent=self.previous.id if self.previous else None,
+            message=record.clean_line(request.message) or name,
+            description=record.clean_text(request.description),
+            labels=request.labels,
+            pinned=False,
+            files=self.captured.files,
+            size_bytes=self.captured.size_bytes,
+            added=0,
+            changed=0,
+            removed=0,
+            metadata=request.metadata,
+            commit="",
+            tag="",
+        )
+
+    def _describe(self, backup: Backup) -> dict[str, Any]:
+        """The content of `meta/snapshot.json`."""
+        subject, about, captured = self.subject, self.about, self.captured
+        root = Path(subject.root)
+        states = {path: read_repository(root, path) for path in captured.scan.repositories}
+        return {
+            "format": 1,
+            "id": backup.id,
+            "scope": {"name": subject.scope.name, "paths": list(subject.scope.paths)},
+            "rules": dict(subject.described_rules),
+            "counts": {
+                "files": captured.files,
+                "directories": captured.directories,
+                "bytes": captured.size_bytes,
+                "excluded_files": captured.scan.excluded_files,
+                "excluded_directories": captured.scan.excluded_directories,
+                "problems": len(captured.problems),
+            },
+            "problems": [{"path": p.path, "code": p.code, "text": p.text} for p in captured.problems],
+            "host": about.identity.host,
+            "user": about.identity.user,
+            "tool_version": about.tool_version,
+            "project_root": subject.root,
+            "git": states.pop("", None),
+            "nested_git": states,
+        }
+
+    def _count_changes(self, commit: bytes) -> dict[str, int]:
+        """How many paths differ from the last backup of the scope; everything is new when there is none, or a damaged one."""
+        if self.previous is not None and self.kept is not None:
+            now = SnapshotView(CapturedView(self.store, "", self.kept.kept, {}), commit.hex())
+            counts = {"added": 0, "changed": 0, "removed": 0}
+            meaning = "So every file of the new backup counts as added."
+            with tolerating(self.run, "store.damaged", f"{self.previous.id} is damaged", meaning):
+                for change in diff_views(SnapshotView(self.store, self.previous.commit), now, attributes=False):
+                    counts[change.kind] += 1
+                return counts
+        return {"added": self.captured.files, "changed": 0, "removed": 0}
+
+    # --- the commit point ---
+
+    def _publish(self, backup: Backup) -> tuple[Backup, PackResult | None]:
+        """Tag and timeline commit into the pack, pack durable, tag ref durable; then, with the backup safe, the timeline."""
+        tag = self.writer.add("tag", record.format_tag(backup, self.about.identity))
+        ref = timeline.ref_name(backup.scope)
+        tip = self._add_to_timeline(backup, ref)
+        pack = self.writer.finish()
+        self.store.create_tag_ref(backup.id, tag.hex())
+        safe = "The backup is safe; the next one mends the timeline."
+        with tolerating(self.run, "timeline.unmoved", f"{ref} was not moved", safe):
+            self.store.refresh()
+            self.store.set_ref(ref, tip)
+        self.writer.release()
+        return replace(backup, tag=tag.hex()), pack
+
+    def _add_to_timeline(self, backup: Backup, ref: str) -> str:
+        """The new tip. When the timeline does not end with the last backup (a run was killed after its tag), it is made anew."""
+        if self.previous is None or timeline.tip_backup(self.store, ref) != self.previous.id:
+            earlier = [b for b in self.backups if b.scope == backup.scope]
+            tip = timeline.rebuild(self.writer.add, self.store, earlier)
+        else:
+            tip = self.store.ref(ref)
+        who = record.identity_line(self.about.identity, self.about.now)
+        return timeline.append(self.writer.add, tip, backup, self.captured.data.hex(), who)
+
+    def _save_cache(self, old: StatCache, backup: Backup) -> None:
+        """Remember what was seen. A scoped run keeps what it did not look at, so the cache then rests on both backups."""
+        scope, packs = self.subject.scope, self.store.whole_packs
+        cache = StatCache([backup.commit], packs, self.captured.cache)
+        if not scope.is_project:
+            kept = {path: known for path, known in old.directories.items() if not _is_covered(path, scope)}
+            cache = StatCache([*old.bases, backup.commit], packs, {**kept, **self.captured.cache})
+        safe = "The backup is safe; the next one reads every file again."
+        with tolerating(self.run, "statcache.unwritten", "The stat cache was not written", safe):
+            fingerprints.save_statcache(self.store.statcache, cache)

@@ -120,6 +120,29 @@ def format_attributes(table: AttributeTable) -> bytes:
     )
 
 
+def split_records(blob: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The lines of a blob, unread: what stands before the entries (header, owner names, the directory itself), and the entries.
+
+    For comparing two blobs, of which only the lines that differ are worth reading; `parse_attributes` takes any of them joined.
+    """
+    lines = blob.split(b"\n")
+    own = next((n for n, line in enumerate(lines) if n and line[1:2] != b" "), 0)
+    return lines[: own + 1], lines[own + 1 : -1]
+
+
+def record_name(line: bytes) -> bytes:
+    """The name in one record, as bytes on disk.
+
+    Raises:
+        RecordFormatError: The line is not a record.
+    """
+    fields = line.split(b" ", 7)
+    if len(fields) < 8:
+        raise RecordFormatError(f"An attribute record cannot be read: {line[:80]!r}.", hint="Run `cronos verify`.")
+    name = fields[7]
+    return _unescape(name.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape") if b"%" in name else name
+
+
 def parse_attributes(blob: bytes) -> AttributeTable:
     """Inverse of `format_attributes`.
 
