@@ -17,28 +17,21 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cronos_git.disk import contents, files, stage
-from cronos_git.disk.children import Children, are_worthwhile
-from cronos_git.disk.stage import opened
-from cronos_git.disk.workers import run_batches
 from cronos_git.errors import CronosError, DamageError, DiskFullError, HostError, RefusedError
 from cronos_git.events import Advanced, Finished, Noticed, Run, Started, tolerating
 from cronos_git.git.pack import object_id
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView
-from cronos_git.model import Attributes, Backup, Entry, Problem, RestorePlan, RestoreReport
+from cronos_git.model import Backup, Entry, RestorePlan, RestoreReport
 from cronos_git.ops import journal
-from cronos_git.ops.writing import Written, attribute_problems, content_bytes, is_restorable, write_batch, write_in
+from cronos_git.ops.writing import Writer, content_bytes
 from cronos_git.rules.attributes import format_line, parse_line
 
 STAGING_PREFIX = ".cronos-restore-"
-
-_BATCH_FILES = 256
-_BATCH_BYTES = 8 << 20
 
 
 def plan(view: SnapshotView, backup: Backup, paths: Sequence[str], target: str) -> RestorePlan:
@@ -90,7 +83,7 @@ def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, 
     intent = {"verb": "restore", "phase": "staging", "staging": str(staging), "target": plan.target}
     with _journalled(store, intent, run) as log:
         try:
-            writer = _Writer(store, view, staging, run)
+            writer = Writer(store, view, staging, run)
             os.mkdir(staging, 0o700)
             own = writer.write(plan)
             verified = _verify(view, plan, staging, run) if verify else 0
@@ -261,125 +254,6 @@ def _translated(error: OSError, target: str) -> CronosError:
             hint="Free space there, restore only some paths, or choose another place with --to.",
         )
     return translated
-
-
-# --- writing ---
-
-
-class _Writer:
-    """Fills the staging directory."""
-
-    def __init__(self, store: Store, view: SnapshotView, staging: Path, run: Run) -> None:
-        self.store = store
-        self.view = view
-        self.staging = staging
-        self.run = run
-        self.root_fd = -1
-        self.done_files = 0
-        self.done_bytes = 0
-        self.problems: list[Problem] = []
-        self.directories: list[Entry] = []
-        self.links: list[tuple[Entry, Entry]] = []
-
-    def write(self, plan: RestorePlan) -> Attributes:
-        """Write everything; the attributes of the top directory, which are applied last of all."""
-        self.run.emit(Started("restore", plan.files, plan.size_bytes))
-        self.root_fd = os.open(self.staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            self._write_files(plan)
-            self._link()
-            for directory in reversed(self.directories):
-                with opened(self.root_fd, directory.path) as fd:
-                    self.problems += attribute_problems(directory, stage.apply_attributes(fd, directory.attributes))
-        finally:
-            os.close(self.root_fd)
-        self.run.emit(Finished("restore"))
-        return self.directories[0].attributes
-
-    def _write_files(self, plan: RestorePlan) -> None:
-        batches = self._batches(plan.paths)
-        if are_worthwhile(plan.files, plan.size_bytes):
-            with Children("cronos_git.ops.writing:serve", str(self.store.path), str(self.staging)) as children:
-                run_batches(batches, lambda batch: write_in(children, batch), self._take, self.run)
-        else:
-            run_batches(batches, lambda batch: write_batch(self.root_fd, self.store, batch), self._take, self.run)
-
-    def _batches(self, paths: Sequence[str]) -> Iterator[list[Entry]]:
-        """Make directories as they come and cut the files into batches; runs on the main thread."""
-        first_of_group: dict[tuple[str, str], Entry] = {}
-        batch: list[Entry] = []
-        size = 0
-        for entry in map(self._localised, self._entries(paths)):
-            if entry.attributes.kind == "directory":
-                self._make_directory(entry)
-                continue
-            group = entry.attributes.link_group if is_restorable(entry.attributes) else ""
-            first = first_of_group.setdefault((group, entry.oid), entry) if group else entry
-            if first is not entry:
-                self.links.append((first, entry))
-                continue
-            batch.append(entry)
-            size += entry.attributes.size_bytes
-            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
-
-    def _localised(self, entry: Entry) -> Entry:
-        """The entry with the owner's numbers on this machine."""
-        attributes = stage.with_local_owner(entry.attributes, self.view.users, self.view.groups)
-        return entry if attributes is entry.attributes else replace(entry, attributes=attributes)
-
-    def _entries(self, paths: Sequence[str]) -> Iterator[Entry]:
-        """What to restore: a directory before what it holds, with the directories that lead to the paths."""
-        if not paths:
-            yield from self.view.walk()
-            return
-        seen: set[str] = set()
-        for path in sorted(paths, key=os.fsencode):
-            for above in _parents(path):
-                if above not in seen:
-                    seen.add(above)
-                    yield self.view.entry(above)
-            for entry in self.view.walk(path):
-                if entry.path not in seen:
-                    seen.add(entry.path)
-                    yield entry
-
-    def _make_directory(self, entry: Entry) -> None:
-        self.directories.append(entry)
-        if entry.path:
-            parent, _, name = entry.path.rpartition("/")
-            with opened(self.root_fd, parent) as fd:
-                stage.make_directory(fd, name)
-        if entry.attributes.unreadable:
-            text = "its contents could not be read when the backup was made"
-            self.problems.append(Problem(path=entry.path, code="not_restored", text=text))
-
-    def _take(self, written: Written) -> None:
-        self.done_files += written.files
-        self.done_bytes += written.size_bytes
-        self.problems += written.problems
-        self.run.emit(Advanced(self.done_files, self.done_bytes, written.path))
-
-    def _link(self) -> None:
-        for first, entry in self.links:
-            source_parent, _, source = first.path.rpartition("/")
-            parent, _, name = entry.path.rpartition("/")
-            with opened(self.root_fd, source_parent) as source_fd, opened(self.root_fd, parent) as fd:
-                stage.make_hard_link(source_fd, source, fd, name)
-            self.done_files += 1
-            self.done_bytes += content_bytes(entry)
-
-
-def _parents(path: str) -> Iterator[str]:
-    """The directories above *path*, the top first."""
-    if path:
-        yield ""
-    parts = path.split("/")[:-1]
-    for depth in range(1, len(parts) + 1):
-        yield "/".join(parts[:depth])
 
 
 # --- checking ---
