@@ -24,7 +24,11 @@ from cronos_git.errors import ChildEndedError, CronosError
 if TYPE_CHECKING:
     import subprocess
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from cronos_git.disk.children import main; main(*sys.argv[2:])"
+# The parent's own package, found first and alone: what lies beside it must not stand before the standard library.
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import cronos_git; del sys.path[0]; "
+    "from cronos_git.disk.children import main; main(*sys.argv[2:])"
+)
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 WORTHWHILE_FILES = 4000
@@ -93,7 +97,8 @@ def are_worthwhile(files: int, size_bytes: int) -> bool:
 def _start(server: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     import subprocess
 
-    command = [sys.executable, "-c", _START, _PACKAGE_PARENT, server, *arguments]
+    # SAFETY: without -P Python would import modules from the working directory, and so run code of the project.
+    command = [sys.executable, "-P", "-c", _START, _PACKAGE_PARENT, server, *arguments]
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 
-from cronos_git.disk.walk import open_project
 from cronos_git.errors import ModuleScopeError
 from cronos_git.model import Scope
 from cronos_git.rules.names import scope_name
@@ -22,7 +21,6 @@ def resolve_scope(root: str, modules: Sequence[str], configured: Mapping[str, tu
 
     Raises:
         ModuleScopeError: A name is found nowhere, or in several places (`context["candidates"]`).
-        ProjectError: The project cannot be read.
 
     Cost: a module that is neither configured nor a path costs one `scandir` for each directory of the project.
     """
@@ -74,7 +72,6 @@ def _unresolved(module: str, candidates: Sequence[str], why: str = "") -> Module
 
 def _directories_named(root: str, name: str, matcher: Matcher) -> Iterator[str]:
     """Directories of that name in any case, not looking into those that the rules leave out."""
-    os.close(open_project(root))
     pending = [""]
     while pending:
         path = pending.pop()

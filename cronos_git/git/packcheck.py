@@ -2,7 +2,7 @@
 
 Files are read with plain reads and not through a mapping, because a disk error under a mapping kills the process. An index
 counts only when its own checksum holds; what a pack with a damaged index holds is looked for elsewhere. Deltas (after a
-compaction) are given to the caller, who asks pygit2. Which backups are hit is told by `git.needs` and `ops.verify`. Floor F6.
+repacking) are given to the caller, who asks the store. Which backups are hit is told by `git.needs` and `ops.verify`. Floor F6.
 
 Source: gitformat-pack(5), pack and index version 2.
 """

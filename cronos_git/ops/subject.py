@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cronos_git.disk.modules import resolve_scope
-from cronos_git.disk.walk import WalkRules
+from cronos_git.disk.walk import WalkRules, open_project
 from cronos_git.model import Scope, SnapshotRequest
 from cronos_git.rules.patterns import DEFAULT_EXCLUDES, Matcher, build_matcher
 from cronos_git.rules.schema import Settings
@@ -36,6 +37,7 @@ def describe(root: str, settings: Settings, request: SnapshotRequest) -> Subject
 
     Cost: as `disk.modules.resolve_scope`.
     """
+    os.close(open_project(root))  # before anything is made for a project that cannot be read
     matcher = _matcher(settings, request)
     return Subject(
         root=root,

@@ -36,7 +36,7 @@ def verify(
     Args:
         store: Locked against removal of objects by the caller (a shared lock will do).
         backups: Those that the request names; all that can be read when it names none.
-        damaged_tags: As `catalog.damaged_tags` gives them; they become part of the report.
+        damaged_tags: As `catalog.read` tells of them; they become part of the report.
 
     Raises:
         AccessError, HostError: The store cannot be read at all.

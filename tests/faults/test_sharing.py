@@ -116,6 +116,20 @@ def test_damage_found_by_a_child_is_told_as_damage(tmp_path: Path, started: list
     assert not (tmp_path / "out").exists()
 
 
+def test_children_run_no_code_of_the_project(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python looks for modules in the working directory, which mostly is the project."""
+    engine = make_engine(tmp_path)
+    many_files(engine)
+    for name in ("pickle", "queue", "signal", "stat", "hashlib", "cronos_git"):
+        (engine.project / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(engine.project)
+    engine.snapshot(SnapshotRequest())
+    assert len(started) == 2
+    assert not (tmp_path / "ran").exists()
+
+
 def test_many_writers_and_readers_at_once_lose_nothing(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     make_tree(engine.project, {f"f{n}": f"{n}" for n in range(50)})
