@@ -42,15 +42,21 @@ class Measurement:
         seconds: Wall time.
         peak_bytes: Largest resident size of one process.
         stored_bytes: Disk space of the store, or its growth, as the row says; None where nothing is stored.
+        note: What a reader of the figure must know about the work that was done for it.
     """
 
     seconds: float
     peak_bytes: int
     stored_bytes: int | None = None
+    note: str = ""
 
     def storing(self, stored_bytes: int) -> Measurement:
         """This measurement with the space that the step took."""
         return replace(self, stored_bytes=stored_bytes)
+
+    def noting(self, note: str) -> Measurement:
+        """This measurement with *note*."""
+        return replace(self, note=note)
 
 
 class ToolFailedError(Exception):

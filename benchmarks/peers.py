@@ -12,6 +12,15 @@ git-repack  the same, and after the backup `git repack -adq`: Git's deltas, at t
 bup         `bup index` and `bup save`.
 cp          `cp -a` of the tree itself, as a peer for restores.
 
+To make a damaged tree what it was:
+
+cronos        `restore --strategy replace`, after a restore point that keeps the damaged state, and verified.
+cronos-plain  the same without either, which is what the others do. Only this row.
+restic        `restore` over the tree, with `--overwrite if-changed --delete` where this version has them (0.17 and later).
+git           `git checkout -f HEAD` and `git clean -fdx` (`-x` for the reason above), with the index of the last backup.
+cp            `cp -a` of a pristine copy over the tree.
+rsync         `rsync -a --delete` from a pristine copy. Only this row.
+
 Making an empty store (`restic init` and so on) is never timed. Each store has a HOME, a TMPDIR and caches of its own, made
 anew with it. Size is that of the store: the caches that restic and borg keep in HOME do not count, what others keep in the
 store does.
@@ -23,10 +32,12 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from benchmarks.measure import Command, Step, hermetic_environment
+from benchmarks.measure import Command, Step, hermetic_environment, run_step
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKUP_ROWS = frozenset(("first", "unchanged", "changed", "restore", "large", "byte", "version", "list"))
@@ -96,9 +107,21 @@ class TaggingPeer(Peer):
         """List the tagged backups with id, time and subject, one a line."""
 
 
-class Cronos(TaggingPeer):
+class InPlacePeer(Peer):
+    """A peer that can make a damaged tree what it was."""
+
+    @abstractmethod
+    def restore_in_place(self, pristine: Path) -> Step:
+        """Make the tree what it was at the last backup; *pristine* is a copy of it, for tools without a store."""
+
+    def remark(self) -> str:
+        """How its work in place differs from that of the others."""
+        return ""
+
+
+class Cronos(TaggingPeer, InPlacePeer):
     name = "cronos"
-    rows = BACKUP_ROWS | {"list-many", "list-many-json"}
+    rows = BACKUP_ROWS | {"in-place", "list-many", "list-many-json"}
     _argv = (sys.executable, "-m", "cronos_git")
 
     def __init__(self, area: Path, tree: Path) -> None:
@@ -117,6 +140,12 @@ class Cronos(TaggingPeer):
 
     def restore(self, target: Path) -> Step:
         return [self._cronos("restore", "latest", "--yes", "--to", target)]
+
+    def restore_in_place(self, pristine: Path) -> Step:
+        return [self._cronos("restore", "latest", "--strategy", "replace", "--yes", "-q")]
+
+    def remark(self) -> str:
+        return "takes a restore point first and verifies"
 
     def list_backups(self) -> Step:
         return [self._cronos("list")]
@@ -142,8 +171,21 @@ class Cronos(TaggingPeer):
         return self.command(*self._argv, "-C", self.tree, "--backup-dir", self.store, *argv)
 
 
-class Restic(Peer):
+class CronosPlain(Cronos):
+    name = "cronos-plain"
+    rows = frozenset(("in-place",))
+
+    def restore_in_place(self, pristine: Path) -> Step:
+        [restore] = super().restore_in_place(pristine)
+        return [replace(restore, argv=(*restore.argv, "--no-restore-point", "--no-verify"))]
+
+    def remark(self) -> str:
+        return "no restore point, no verification"
+
+
+class Restic(InPlacePeer):
     name = "restic"
+    rows = BACKUP_ROWS | {"in-place"}
 
     def __init__(self, area: Path, tree: Path) -> None:
         super().__init__(area, tree)
@@ -157,6 +199,20 @@ class Restic(Peer):
 
     def restore(self, target: Path) -> Step:
         return [self._restic("restore", "latest", "--target", target)]
+
+    def restore_in_place(self, pristine: Path) -> Step:
+        options = ("--overwrite", "if-changed", "--delete") if self._restores_differences else ()
+        return [self._restic("restore", "latest", "--target", self.tree, *options)]
+
+    def remark(self) -> str:
+        if self._restores_differences:
+            return ""
+        return "this version lacks `--overwrite` and `--delete`: it writes every file again and deletes none"
+
+    @cached_property
+    def _restores_differences(self) -> bool:
+        options = run_step([self._restic("restore", "--help")]).split()
+        return b"--overwrite" in options and b"--delete" in options
 
     def list_backups(self) -> Step:
         return [self._restic("snapshots")]
@@ -190,9 +246,9 @@ class Borg(Peer):
         return [self.command("borg", "list", self.store)]
 
 
-class Git(TaggingPeer):
+class Git(TaggingPeer, InPlacePeer):
     name = "git"
-    rows = BACKUP_ROWS | {"list-many"}
+    rows = BACKUP_ROWS | {"in-place", "list-many"}
 
     def __init__(self, area: Path, tree: Path) -> None:
         super().__init__(area, tree)
@@ -216,6 +272,9 @@ class Git(TaggingPeer):
         index.unlink(missing_ok=True)
         argv = ("git", "--git-dir", self.store, "--work-tree", target, "checkout", "-q", "-f", "HEAD", "--", ".")
         return [self.command(*argv, cwd=target, env={"GIT_INDEX_FILE": str(index)})]
+
+    def restore_in_place(self, pristine: Path) -> Step:
+        return [self._git("checkout", "-q", "-f", "HEAD", "--", "."), self._git("clean", "-f", "-d", "-x", "-q")]
 
     def list_backups(self) -> Step:
         return [self._git("log", "--format=%h %cI %s")]
@@ -265,9 +324,9 @@ class Bup(Peer):
         return [self.command("bup", "ls", "/bench")]
 
 
-class Cp(Peer):
+class Cp(InPlacePeer):
     name = "cp"
-    rows = frozenset(("restore",))
+    rows = frozenset(("restore", "in-place"))
 
     def initialise(self) -> Step:
         return []
@@ -278,8 +337,25 @@ class Cp(Peer):
     def restore(self, target: Path) -> Step:
         return [self.command("cp", "-a", f"{self.tree}/.", target)]
 
+    def restore_in_place(self, pristine: Path) -> Step:
+        return [self.command("cp", "-a", f"{pristine}/.", self.tree)]
+
+    def remark(self) -> str:
+        return "writes every file again and deletes none"
+
     def list_backups(self) -> Step:
         return []
 
 
-PEERS: tuple[type[Peer], ...] = (Cronos, Restic, Borg, Git, GitRepack, Bup, Cp)
+class Rsync(Cp):
+    name = "rsync"
+    rows = frozenset(("in-place",))
+
+    def restore_in_place(self, pristine: Path) -> Step:
+        return [self.command("rsync", "-a", "--delete", f"{pristine}/", self.tree)]
+
+    def remark(self) -> str:
+        return "reads files of another size or time only"
+
+
+PEERS: tuple[type[Peer], ...] = (Cronos, CronosPlain, Restic, Borg, Git, GitRepack, Bup, Cp, Rsync)

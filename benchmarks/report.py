@@ -53,7 +53,7 @@ def describe_machine(work: Path, tree: str, versions: Mapping[str, str]) -> Mach
 
 def format_markdown(machine: Machine, results: Sequence[tuple[Row, Results]]) -> str:
     """The table, with what it was measured on above and what the columns mean below."""
-    return "\n".join([*_heading(machine), "", *_table(results), "", *_legend()])
+    return "\n".join([*_heading(machine), "", *_table(results), "", *_notes(results), *_legend()])
 
 
 def format_json(machine: Machine, results: Sequence[tuple[Row, Results]]) -> str:
@@ -113,7 +113,14 @@ def _peak(runs: Sequence[Measurement]) -> str:
     return f"< {floor_bytes() / MIB:.0f}" if peak_bytes <= floor_bytes() else f"{peak_bytes / MIB:.0f}"
 
 
+def _notes(results: Sequence[tuple[Row, Results]]) -> Iterator[str]:
+    for row, measured in results:
+        for tool, runs in measured.items():
+            for note in dict.fromkeys(run.note for run in runs if run.note):
+                yield f"{row.title}, {tool}: {note}."
+
+
 def _legend() -> Iterator[str]:
     yield "Median, least and most over the rounds; tools took turns, in another order each round."
     yield "Peak: most resident memory of any one process of the tool, over all rounds."
-    yield "Stored: disk space of the store after a first backup, growth of the store by any later one (median)."
+    yield "Stored: disk space of the store after a first backup, growth of the store by any later one or by a restore (median)."

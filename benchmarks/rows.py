@@ -41,11 +41,19 @@ class Bench:
         self.sizes = sizes
         self._area = area
         self._make_tree = make_tree
+        self._places: dict[type[Peer], Stage] = {}
 
     @cached_property
     def tree(self) -> Stage:
         """The tree that the run is about."""
         return self._stage("tree", self._make_tree)
+
+    def place(self, kind: type[Peer]) -> Stage:
+        """A copy of the tree for this tool alone: what one writes into its tree must not age what another knows of its own."""
+        if kind not in self._places:
+            copy = partial(trees.copy_tree, self.tree.tree, left_out=self._area)
+            self._places[kind] = self._stage(f"in-place-{kind.name}", copy)
+        return self._places[kind]
 
     @cached_property
     def large(self) -> Stage:
@@ -149,6 +157,19 @@ def _change(stage: Stage, kinds: Kinds, change: Callable[[Path], object]) -> Non
     stage.change(change)
 
 
+def _damage(bench: Bench, kinds: Kinds, turn: int) -> None:
+    places = {kind: bench.place(kind) for kind in kinds}
+    for kind, place in places.items():
+        if not place.holds(kind):
+            trees.settle(place.tree)
+            place.current(kind)
+        trees.damage_one_percent(place.tree, turn)
+
+
+def _restore_in_place(bench: Bench, kind: type[Peer]) -> Measurement:
+    return bench.place(kind).time_restore_in_place(kind, bench.tree.tree)
+
+
 def _version(bench: Bench, kind: type[Peer]) -> Measurement:
     return time_step(bench.few.current(kind).version())
 
@@ -200,6 +221,7 @@ def make_rows(sizes: Sizes) -> tuple[Row, ...]:
             prepare=_change_files,
         ),
         Row(key="restore", title="Restore to a new place", measure=lambda b, k: b.tree.time_restore(k)),
+        Row(key="in-place", title="Restore in place, 1 % differs", measure=_restore_in_place, prepare=_damage),
         Row(key="large", title=f"{large}: first backup", measure=_large),
         Row(key="byte", title=f"{large}: one byte changed", measure=lambda b, k: b.large.time_backup(k), prepare=_change_byte),
         Row(key="version", title="Start-up: version", measure=_version, quick=True),

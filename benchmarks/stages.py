@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Measurement, Step, ToolFailedError, run_step, time_step
-from benchmarks.peers import Peer
-from benchmarks.trees import disk_bytes, read_pass, remove_tree, take_census
+from benchmarks.peers import InPlacePeer, Peer
+from benchmarks.trees import compare_trees, disk_bytes, read_pass, remove_tree, take_census
 
 
 class Stage:
@@ -81,6 +81,28 @@ class Stage:
             raise ToolFailedError(f"{kind.name}: what was restored to {target} is not what was backed up")
         remove_tree(target)
         return measured
+
+    def time_restore_in_place(self, kind: type[Peer], pristine: Path) -> Measurement:
+        """Time how the damaged tree is made again what it was, and compare all of it with *pristine*, which it was equal to.
+
+        `stored_bytes` is by how much the store grew; the note says what is still other than before.
+
+        Raises:
+            ToolFailedError: A path or its content did not come back.
+        """
+        peer = self._peers[kind]
+        assert isinstance(peer, InPlacePeer)
+        read_pass(self.tree)
+        read_pass(peer.store if peer.store.exists() else pristine)
+        before = disk_bytes(peer.store)
+        measured = time_step(peer.restore_in_place(pristine))
+        left = compare_trees(pristine, self.tree)
+        if left.missing or left.changed:
+            raise ToolFailedError(f"{kind.name}: {self.tree} is not what was backed up: {left.told()}")
+        for path in left.extra:  # the next damage must meet the same tree, whatever the tool
+            (self.tree / path).unlink()
+        measured = measured.noting("; ".join(filter(None, (peer.remark(), left.told() and f"leaves {left.told()}"))))
+        return measured.storing(disk_bytes(peer.store) - before) if peer.store.exists() else measured
 
     def _next_backup(self, kind: type[Peer]) -> Step:
         step = self._peers[kind].backup(self._backups[kind])

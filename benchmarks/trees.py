@@ -11,8 +11,10 @@ import hashlib
 import os
 import random
 import shutil
+import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,34 @@ _LEFT_OUT = frozenset(
 )
 _SETTLED_NS = 1_700_000_000 * 10**9
 _FILES_IN_DIRECTORY = 16
+_SETTLE_NS = 3 * 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """What sets a tree apart from the one it should be: paths below the root, in the order of `walk`.
+
+    Attributes:
+        missing: Not there.
+        changed: Another content, link target or kind of file.
+        touched: The right content with another mode or time of change.
+        extra: There, and should not be.
+    """
+
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    touched: tuple[str, ...]
+    extra: tuple[str, ...]
+
+    def told(self) -> str:
+        """How many there are of each, in words; empty when there is none."""
+        told = {
+            "missing": self.missing,
+            "with other content": self.changed,
+            "with other times or modes": self.touched,
+            "too many": self.extra,
+        }
+        return ", ".join(f"{len(paths)} {what}" for what, paths in told.items() if paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +94,39 @@ def take_census(root: Path) -> Census:
         files += 1
         size_bytes += size
     return Census(files=files, size_bytes=size_bytes, digest=digest)
+
+
+def compare_trees(right: Path, root: Path) -> Differences:
+    """How *root* differs from the tree *right*, directories aside. Costs reading both."""
+    skip = len(os.fspath(right)) + 1
+    missing, changed, touched = [], [], []
+    for entry in walk(right):
+        path, other = entry.path[skip:], os.path.join(root, entry.path[skip:])
+        if not os.path.lexists(other):
+            missing.append(path)
+        elif not _has_content_of(entry, other):
+            changed.append(path)
+        elif _mode_and_time(entry.stat(follow_symlinks=False)) != _mode_and_time(os.lstat(other)):
+            touched.append(path)
+    skip = len(os.fspath(root)) + 1
+    extra = [path for entry in walk(root) if not os.path.lexists(os.path.join(right, path := entry.path[skip:]))]
+    return Differences(missing=tuple(missing), changed=tuple(changed), touched=tuple(touched), extra=tuple(extra))
+
+
+def _mode_and_time(info: os.stat_result) -> tuple[int, int]:
+    return info.st_mode, info.st_mtime_ns
+
+
+def _has_content_of(entry: os.DirEntry[str], other: str) -> bool:
+    if stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode) != stat.S_IFMT(os.lstat(other).st_mode):
+        return False
+    if entry.is_symlink():
+        return os.readlink(entry.path) == os.readlink(other)
+    with Path(entry.path).open("rb") as expected, Path(other).open("rb") as found:
+        while block := expected.read(MIB):
+            if found.read(MIB) != block:
+                return False
+        return not found.read(1)
 
 
 def read_pass(root: Path) -> None:
@@ -165,15 +228,53 @@ def change_one_percent(root: Path, turn: int) -> int:
     Returns:
         How many files were changed.
     """
-    paths = (entry.path for entry in walk(root) if entry.is_file(follow_symlinks=False))
+    paths = _one_percent(root, turn)
+    for path in paths:
+        with path.open("ab") as content:
+            content.write(f"/* benchmark change {turn} */\n".encode())
+    return len(paths)
+
+
+def damage_one_percent(root: Path, turn: int) -> None:
+    """Overwrite eight in a thousand regular files below *root*, delete one, put one that is too many beside another.
+
+    Every *turn* damages the same paths: all others are then, for each tool and in each round, as at the last backup. The bytes
+    are others in each turn, so that no store knows them from the turn before.
+    """
+    line = f"/* benchmark damage {turn} */\n".encode()
+    for number, path in enumerate(_one_percent(root, 0)):
+        if number % 10 == 1:
+            path.unlink()
+        elif number % 10 == 2:
+            Path(f"{path}.extra").write_bytes(line)
+        else:
+            _overwrite(path, line, shorter=number % 2 == 0)
+
+
+def _overwrite(path: Path, line: bytes, *, shorter: bool) -> None:
+    if shorter:
+        os.truncate(path, path.stat().st_size // 2)
+    with path.open("r+b") as content:
+        content.write(line)
+        content.seek(0, os.SEEK_END)
+        content.write(line)
+
+
+def _one_percent(root: Path, turn: int) -> list[Path]:
+    """Every hundredth regular file, others for each *turn*, at least one."""
     count = sum(1 for entry in walk(root) if entry.is_file(follow_symlinks=False))
-    changed = 0
-    for number, path in enumerate(paths):
-        if number % 100 == turn % min(count, 100):
-            with Path(path).open("ab") as content:
-                content.write(f"/* benchmark change {turn} */\n".encode())
-            changed += 1
-    return changed
+    paths = (entry.path for entry in walk(root) if entry.is_file(follow_symlinks=False))
+    return [Path(path) for number, path in enumerate(paths) if number % 100 == turn % min(count, 100)]
+
+
+def settle(root: Path) -> None:
+    """Wait until nothing below *root* is so young that a backup now would rightly distrust what it sees of it.
+
+    A file that changes twice within a tick of the clock looks unchanged, so tools look again at files that were changed within
+    the last seconds before a backup. A tree that was made a moment ago would make all of it such files.
+    """
+    youngest_ns = max((entry.stat(follow_symlinks=False).st_ctime_ns for entry in walk(root)), default=0)
+    time.sleep(max(0, youngest_ns + _SETTLE_NS - time.time_ns()) / 10**9)
 
 
 def remove_tree(root: Path) -> None:

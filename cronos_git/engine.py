@@ -6,15 +6,10 @@ prints, never reads the environment, and takes the time from its clock. Floor F8
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cronos_git import __version__
-from cronos_git.errors import RefusedError, StoreLockedError, UsageError
 from cronos_git.events import Noticed, Run, tolerating
 from cronos_git.git.store import Store
 from cronos_git.model import (
@@ -22,22 +17,16 @@ from cronos_git.model import (
     PrunePlan,
     PruneReport,
     PruneRequest,
-    RestorePlan,
-    RestoreReport,
-    RestoreRequest,
     SnapshotReport,
     SnapshotRequest,
     VerifyRequest,
 )
-from cronos_git.ops import catalog, oplog
-from cronos_git.reader import Reader
-
-if TYPE_CHECKING:  # imported where used: a listing needs neither the walk's nor the comparison's modules
-    pass
+from cronos_git.ops import catalog
+from cronos_git.restorer import Restorer
 
 
-class Cronos(Reader):
-    """The operations on one project. What only reads is inherited; the arguments are `Reader`'s."""
+class Cronos(Restorer):
+    """The operations on one project. What only reads, and what restores, is inherited; the arguments are `Reader`'s."""
 
     # --- create and status ---
 
@@ -58,19 +47,16 @@ class Cronos(Reader):
         subject = self._subject(request)
         if self._store_if_any() is None:
             Store.create(self.store_path, project_root=str(self.project), created=self.clock.now(), tool_version=__version__)
-        with self.store.lock(wait_s=self.settings.lock_wait):
-            self.store.reopen()
-            maintenance.clean(self.store)
-            self._recover(run)
+        with self._operation("create", run) as told, self._writing(run):
             lost = prune.lost_packs(self.store)  # now, as the new stat cache will tell of these packs no more
             backups = self._catalog().backups
             report = snapshot.take(self.store, backups, subject, request, self._circumstances(), run)
             if request.modules and not report.backup.files:
                 text = f"The backup holds no file: nothing in {', '.join(subject.scope.paths)} is taken by the rules."
                 run.emit(Noticed("warning", "scope.empty", text))
+            told |= {"backup": report.backup.id, "problems": len(report.problems), "bytes_stored": report.bytes_stored}
+            told["unlogged"] = report.unchanged
             if not report.unchanged:
-                counts = {"problems": len(report.problems), "bytes_stored": report.bytes_stored}
-                self._log("create", {"backup": report.backup.id, **counts}, run)
                 if self.settings.auto_prune:
                     report = replace(report, pruned=self._auto_prune(lost, run))
                 safe = "The backup is safe; listing and restoring get slower."
@@ -189,92 +175,3 @@ class Cronos(Reader):
             gone = {backup.id for backup in dropped}
             kept = [backup for backup in self._catalog().backups if backup.id not in gone]
             prune.refuse_damage(verify.verify(self.store, kept, (), VerifyRequest(quick=True), run).damage)
-
-    @contextlib.contextmanager
-    def _writing(self, run: Run) -> Iterator[None]:
-        """Hold the store's exclusive lock, with what killed runs left cleaned up."""
-        from cronos_git.git import maintenance
-
-        with self.store.lock(wait_s=self.settings.lock_wait):
-            self.store.reopen()
-            maintenance.clean(self.store)
-            self._recover(run)
-            yield
-
-    # --- restore ---
-
-    def plan_restore(self, request: RestoreRequest) -> RestorePlan:
-        """What a restore would write; writes nothing.
-
-        Raises:
-            BackupNotFoundError, AmbiguousBackupError: No such backup or path.
-            RefusedError: The target is not an absent or empty directory, or lies in the store.
-            UsageError: The strategy is unknown.
-        """
-        from cronos_git.ops import restore
-
-        if request.strategy != "new_location":
-            raise UsageError(f"Unknown restore strategy {request.strategy!r}.", hint="This version has: new_location.")
-        self._recover_if_free(Run())  # what a killed restore left in the target would stand in the way
-        backup = self.resolve(request.backup).backup
-        target = Path(request.target) if request.target else self.project.parent / f"{self.project.name}-{backup.id}"
-        target = Path(target.parent.resolve(), target.name) if target.name not in ("", "..") else target.resolve()
-        if target.is_relative_to(self.store_path):
-            raise RefusedError(f"The target {target} lies in the store.", hint="Choose another directory with --to.")
-        return restore.plan(self.view(backup), backup, request.paths, str(target))
-
-    def apply_restore(self, plan: RestorePlan, run: Run | None = None, *, verify: bool = False) -> RestoreReport:
-        """Carry out a plan.
-
-        Args:
-            verify: Read every restored file back and compare it.
-
-        Raises:
-            RefusedError, DiskFullError, AccessError, HostError, DamageError, InterruptedRunError: The target is as it was.
-        """
-        from cronos_git.ops import restore
-
-        run = run or Run()
-        self._recover_if_free(run)
-        with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
-            report = restore.apply(self.store, self.view(plan.backup), plan, verify=verify, run=run)
-        facts = {"backup": plan.backup.id, "problems": len(report.problems), "target": plan.target}
-        self._log("restore", facts, run)
-        return report
-
-    def _recover_if_free(self, run: Run) -> None:
-        """Clean up after dead restores, unless somebody is at work in the store; then that one does it, or the next command."""
-        if self._abandoned(run):
-            with contextlib.suppress(StoreLockedError), self.store.lock():
-                self._recover(run)
-
-    def _recover(self, run: Run) -> None:
-        if self._abandoned(run):
-            from cronos_git.ops import restore
-
-            restore.recover(self.store, run)
-
-    def _abandoned(self, run: Run) -> bool:
-        """Whether there are dead restores. A journal that cannot be read is told, and must not stand in the way of a backup."""
-        from cronos_git.ops import journal
-
-        with tolerating(run, "restore.unrecovered", "Interrupted restores were not cleaned up"):
-            return bool(journal.abandoned(self.store))
-        return False
-
-    def _log_each(self, verb: str, backups: Sequence[Backup], run: Run) -> None:
-        if backups:
-            self._log(verb, {"backups": [backup.id for backup in backups]}, run)
-
-    def _log(self, verb: str, facts: Mapping[str, object], run: Run) -> None:
-        """Note what was done. It is done already, so a log that cannot be written is a notice, not a failure."""
-        who = {"user": self.identity.user, "host": self.identity.host}
-        entry = {
-            "verb": verb,
-            "time": self.clock.now().astimezone(UTC).isoformat().removesuffix("+00:00") + "Z",
-            "result": "done",
-            **who,
-            **facts,
-        }
-        with tolerating(run, "oplog.unwritten", "The operation log was not written"):
-            oplog.append(self.store, entry)

@@ -18,7 +18,7 @@ class Started:
     """A phase begins. Totals are None while they are unknown.
 
     Attributes:
-        phase: `scan`, `store`, `restore` or `verify`.
+        phase: `scan`, `store`, `restore`, `verify` or `move`.
         total_files: Files that the phase will handle.
         total_bytes: Bytes of their contents.
     """

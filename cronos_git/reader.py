@@ -229,7 +229,7 @@ class Reader:
         paths = described["paths"] if isinstance(described, dict) else [""]
         subject = replace(self._subject(), scope=Scope(name=like.scope, paths=tuple(paths)))
         backups = self._catalog().backups
-        return snapshot.look(self.store, backups, subject, self._circumstances(), Run())[1]
+        return snapshot.look(self.store, backups, subject, self._circumstances(), Run()).view
 
     def stats(self) -> StoreStats:
         """Figures of the whole store."""

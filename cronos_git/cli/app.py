@@ -10,6 +10,7 @@ import contextlib
 import copy
 import importlib
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,9 @@ _MODULES = {
     "cat": "browse",
     "find": "browse",
     "restore": "restore",
+    "undo": "restore",
+    "operations": "operations",
+    "recover": "operations",
     "verify": "verify",
     "prune": "prune",
     "delete": "prune",
@@ -146,9 +150,14 @@ def _bug_hint() -> str:
 
 @contextlib.contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn signals into an exception, but leave those alone that were ignored from the start (`nohup`)."""
+    """Turn the first signal into an exception, but leave those alone that were ignored from the start (`nohup`).
+
+    What the exception rolls back is not broken off by further signals: half a rollback is what nobody wants.
+    """
 
     def raise_it(number: int, _frame: FrameType | None) -> None:
+        for other in taken:
+            signal.signal(other, _ask_for_patience)
         raise _SignalledError(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -161,6 +170,11 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
+
+
+def _ask_for_patience(_number: int, _frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):  # unbuffered, as the signal may have come in the middle of a write to stderr
+        os.write(2, b"\nStopping; putting things back. One moment.\n")
 
 
 # --- the parser ---------------------------------------------------------------------------------------------------

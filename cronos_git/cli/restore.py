@@ -1,20 +1,22 @@
-"""`restore` brings a backup back. Floor F11."""
+"""`restore` brings a backup back, beside the project or in place; `undo` takes the last restore in place back. Floor F11."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from cronos_git.cli.command import command
 from cronos_git.cli.paths import inside
-from cronos_git.cli.render.text import duration, plural, size, visible
+from cronos_git.cli.restoring import carry_out
 from cronos_git.cli.session import Session, session_of
-from cronos_git.errors import RefusedError
-from cronos_git.model import RestorePlan, RestoreReport, RestoreRequest
+from cronos_git.errors import UsageError
+from cronos_git.model import IN_PLACE, RestoreRequest, Strategy
+
+_DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would be done.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @command(
@@ -23,7 +25,8 @@ from cronos_git.model import RestorePlan, RestoreReport, RestoreRequest
     examples=(
         "cronos restore latest --to /tmp/look",
         "cronos restore deploy src docs --to ../before --verify",
-        "cronos restore latest -n",
+        "cronos restore latest --strategy replace -n",
+        "cronos restore '@2 hours ago' src --strategy overwrite",
     ),
 )
 def restore(
@@ -32,40 +35,66 @@ def restore(
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", show_default=False, help="Only these files and directories.")
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--to", metavar="DIR", help="Absent or empty directory [<project>-<id> beside the project].")
-    ] = None,
     strategy: Annotated[
-        Literal["new_location"], typer.Option("--strategy", metavar="STRATEGY", help="new_location: into a directory of its own.")
+        Strategy, typer.Option("--strategy", metavar="STRATEGY", help="new_location, overwrite or replace.")
     ] = "new_location",
-    verify: Annotated[bool, typer.Option("--verify", help="Read every restored file back and compare it.")] = False,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would be written.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="DIR", help="Where to [new_location: <project>-<id> beside the project; else: the project]."
+        ),
+    ] = None,
+    modules: Annotated[
+        list[str] | None, typer.Option("--module", metavar="MODULE", help="Only this module or path; may be repeated.")
+    ] = None,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
+    no_restore_point: Annotated[
+        bool, typer.Option("--no-restore-point", help="Do not save the present state first; then nothing can be undone.")
+    ] = False,
+    verify: Annotated[
+        bool | None,
+        typer.Option("--verify/--no-verify", show_default=False, help="Read back and compare [in place: yes; else: no]."),
+    ] = None,
 ) -> int:
-    """Bring a backup back, whole or in part, into a new or empty directory.
+    """Bring a backup back, whole or in part.
 
-    The project itself is not touched. A restore into a directory that exists shows its plan and asks first; where nobody can be
+    \b
+    --strategy new_location  into a new or empty directory; the project is not touched
+    --strategy overwrite     laid over what is there; files that the backup lacks stay
+    --strategy replace       exactly the backup; files that it lacks are deleted
+
+    The last two work in place. Only what differs is written, what the rules exclude stays, and a restore point is taken first, so
+    that `cronos undo` takes it back. A restore into a directory that exists shows its plan and asks first; where nobody can be
     asked it needs --yes.
     """
     from cronos_git.rules.identify import split_path
 
+    if no_restore_point and strategy not in IN_PLACE:
+        raise UsageError(
+            "--no-restore-point does not go with new_location: nothing is changed there that a restore point could save.",
+            hint="Leave it out, or give --strategy overwrite or replace.",
+        )
     session = session_of(context)
+    engine = session.engine()
     identifier, path = split_path(backup)
-    found = session.find(identifier, for_all=True)
-    wanted = _wanted(session, [*([] if path is None else [path]), *(paths or ())])
-    where = None if target is None else os.path.abspath(target)
-    request = RestoreRequest(backup=found.id, paths=wanted, target=where, strategy=strategy, verify=verify)
-    plan = session.engine().plan_restore(request)
-    if dry_run:
-        _show_plan(session, plan)
-        return 0
-    if os.path.lexists(plan.target) and not yes and not _agreed(session, plan):
-        session.output.note("Nothing was changed.")
-        return 1
-    with session.running() as run:
-        report = session.engine().apply_restore(plan, run, verify=verify)
-    _show_report(session, report)
-    return 3 if report.problems else 0
+    request = RestoreRequest(
+        backup=session.find(identifier, for_all=True).id,
+        paths=_wanted(session, [*([] if path is None else [path]), *(paths or ())]),
+        modules=tuple(modules or ()),
+        target=None if target is None else os.path.abspath(target),
+        strategy=strategy,
+        restore_point=False if no_restore_point else None,
+        verify=verify,
+    )
+    return carry_out(
+        session,
+        lambda run: engine.plan_restore(request, run),
+        lambda run: engine.restore(request, run),
+        dry_run=dry_run,
+        yes=yes,
+        verify=verify,
+    )
 
 
 def _wanted(session: Session, words: Sequence[str]) -> tuple[str, ...]:
@@ -75,35 +104,30 @@ def _wanted(session: Session, words: Sequence[str]) -> tuple[str, ...]:
     return () if "" in found else found
 
 
-def _agreed(session: Session, plan: RestorePlan) -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()) or session.options.json:
-        raise RefusedError(
-            f"{plan.target} exists, and there is nobody to ask.", hint="Give --yes to restore into it.", path=plan.target
-        )
-    session.output.raw_error(_sentence(plan) + "\n")
-    return session.agrees("Go on?")
+@command(
+    "undo",
+    statuses=(3, 6, 10, 11, 12, 13, 15, 16),
+    examples=("cronos undo -n", "cronos undo", "cronos undo --yes"),
+)
+def undo(
+    context: typer.Context,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not read back what was written.")] = False,
+) -> int:
+    """Undo the last restore in place: make its target as it was before.
 
-
-def _sentence(plan: RestorePlan) -> str:
-    what = f"{plural(plan.files, 'file')} and {plural(plan.directories, 'directory', 'directories')}, {size(plan.size_bytes)}"
-    return f"Would restore {plan.backup.id} into {visible(plan.target)}: {what}."
-
-
-def _show_plan(session: Session, plan: RestorePlan) -> None:
-    if session.options.json:
-        session.output.json(plan)
-    else:
-        session.output.line(_sentence(plan))
-
-
-def _show_report(session: Session, report: RestoreReport) -> None:
-    output, plan = session.output, report.plan
-    if session.options.json:
-        output.json(report)
-    elif session.options.quiet:
-        output.line(visible(plan.target))
-    else:
-        what = f"{plural(report.files, 'file')}, {size(report.size_bytes)}"
-        checked = f" Read back and compared: {plural(report.verified, 'file')}." if report.verified else ""
-        output.line(f"Restored {plan.backup.id} into {visible(plan.target)}: {what} in {duration(report.duration_s)}.{checked}")
-    output.problems(report.problems)
+    The state now is saved in a restore point too, so that an undo can be undone. It shows its plan and asks first; where nobody
+    can be asked it needs --yes.
+    """
+    session = session_of(context)
+    engine = session.engine()
+    verify = False if no_verify else None
+    return carry_out(
+        session,
+        engine.plan_undo,
+        lambda run: engine.undo(run, verify=verify),
+        dry_run=dry_run,
+        yes=yes,
+        verify=verify,
+    )

@@ -43,6 +43,7 @@ class Session:
                 lock_wait_s=self.options.lock_wait,
                 force=force,
             )
+            self._engine.face = "cli"
             self._engine.notice = lambda noticed: self.output.warning(noticed.text)
         return self._engine
 

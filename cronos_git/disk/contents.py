@@ -16,6 +16,7 @@ from typing import Literal
 
 from cronos_git.disk import walk
 from cronos_git.disk.walk import Found, found
+from cronos_git.model import Attributes
 
 ATTEMPTS = 3
 """How often a changing file is read before its last reading is taken as it is."""
@@ -184,6 +185,21 @@ def read_xattrs(where: int | str) -> Xattrs:
         with contextlib.suppress(OSError):
             pairs.append((name, os.getxattr(where, name, follow_symlinks=follow)))
     return tuple(pairs)
+
+
+def directory_attributes(fd: int) -> Attributes:
+    """The attributes of an open directory as they are now."""
+    info = os.fstat(fd)
+    return Attributes(
+        kind="directory",
+        name=".",
+        mode=stat.S_IMODE(info.st_mode),
+        size_bytes=0,
+        mtime_ns=info.st_mtime_ns,
+        uid=info.st_uid,
+        gid=info.st_gid,
+        xattrs=read_xattrs(fd),
+    )
 
 
 def xattrs_beneath(dir_fd: int, name: str) -> Xattrs:

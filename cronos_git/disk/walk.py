@@ -1,95 +1,48 @@
 """Walks a project without opening a file: names, `lstat` results, and one fingerprint for each directory.
 
 Every step goes through directory file descriptors and never follows a symlink, so a directory that turns into a link while we
-look cannot lead out of the project. What the rules leave out is counted, not entered. Reading contents is `contents`'s job,
-comparing with the last run `fingerprints`'s. Floor F5.
+look cannot lead out of the project. What the rules leave out is counted, not entered. What was seen is told in the terms of
+`scanned`. Reading contents is `contents`'s job, comparing with the last run `fingerprints`'s. Floor F5.
 
 Cost: one `scandir` a directory and one `lstat` an entry. Memory: one tuple an entry.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import functools
 import hashlib
 import marshal
 import os
 import stat
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from cronos_git.disk.scanned import Directory as Directory
+from cronos_git.disk.scanned import Found as Found
+from cronos_git.disk.scanned import Scan as Scan
+from cronos_git.disk.scanned import found as found
 from cronos_git.errors import ProjectError
 from cronos_git.events import Advanced, Run
 from cronos_git.model import Problem
-from cronos_git.rules.patterns import SEARCH, SKIP, TAKE, Matcher
+from cronos_git.rules.patterns import SEARCH, SKIP, TAKE, Matcher, build_matcher
 
-MAX_DEPTH = 500
-"""Directories nested deeper than this are reported and left out; each level costs a file descriptor."""
+MAX_DEPTH = 400
+"""Directories nested deeper than this are reported and left out; each level costs a descriptor and two calls on the stack."""
 
 CACHEDIR_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 """Source: https://bford.info/cachedir/"""
 
+STAGING_PREFIX = ".cronos-restore-"
+"""How names of CRONOS's own staging directories begin; what is named so is never taken."""
+
+_FORCED, _LEADING = 3, 4
+"""Verdicts besides the matcher's, on directories: taken with all that is in it; left out, but something forced is below it."""
+
 _IGNORE_FILE_BYTES = 1 << 20
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Found(NamedTuple):
-    """One entry of a directory that is not a directory. Times in nanoseconds, size in bytes."""
-
-    name: str
-    mode: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    uid: int
-    gid: int
-    links: int
-    device: int
-    special: int
-
-
-@dataclass(slots=True)
-class Directory:
-    """One directory that belongs in the backup.
-
-    Attributes:
-        path: From the project's root, `""` for the root.
-        info: Its own entry, named `.`.
-        entries: What it holds besides directories.
-        children: Its directories, in name order.
-        fingerprint: 16 bytes over the rules in force and everything the walk saw here, but not below.
-        complete: False for a directory of which a scoped backup takes only a part.
-        unreadable: Its contents could not be listed.
-    """
-
-    path: str
-    info: Found
-    entries: list[Found] = field(default_factory=list)
-    children: list[Directory] = field(default_factory=list)
-    fingerprint: bytes = b""
-    complete: bool = True
-    unreadable: bool = False
-
-
-@dataclass(slots=True)
-class Scan:
-    """What the walk found.
-
-    Attributes:
-        repositories: Directories that hold a `.git`, the root included.
-        directories: Number of directories taken.
-    """
-
-    top: Directory
-    device: int
-    problems: list[Problem] = field(default_factory=list)
-    repositories: list[str] = field(default_factory=list)
-    excluded_files: int = 0
-    excluded_directories: int = 0
-    directories: int = 0
-    files: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,20 +54,25 @@ class WalkRules:
             `.gitignore` before it.
         skip_git_dirs: Leave `.git` out.
         skip_caches: Leave out directories with a valid `CACHEDIR.TAG`.
+        forced: Paths taken whatever the rules and the scope say, directories with all that is in them; only the directories
+            on the way are entered otherwise, and hold just that.
     """
 
     matcher: Matcher
     ignore_files: tuple[str, ...] = (".cronosignore",)
     skip_git_dirs: bool = True
     skip_caches: bool = True
+    forced: frozenset[str] = frozenset()
 
 
 Branches = Mapping[str, "Branches | None"]
-"""A scope as a tree of names: None takes everything below."""
+"""Paths as a tree of names: None means everything below."""
+
+_NOTHING: Branches = {}
 
 
-def branches(paths: tuple[str, ...]) -> Branches | None:
-    """Turn scope paths into a tree of names; None when the whole project is meant."""
+def branches(paths: Iterable[str]) -> Branches | None:
+    """Turn paths into a tree of names; None when the whole project is meant."""
     top: dict[str, Branches | None] = {}
     for path in sorted(paths):
         if not path:
@@ -175,43 +133,35 @@ def scan(root_fd: int, rules: WalkRules, scope: Branches | None, run: Run) -> Sc
     """
     info = os.fstat(root_fd)
     walker = _Walker(rules, Scan(top=Directory("", found(".", info)), device=info.st_dev), run)
-    walker.visit(walker.result.top, root_fd, rules.matcher, scope, 0)
+    forced = branches(path for path in rules.forced if f"/{STAGING_PREFIX}" not in f"/{path}")
+    if forced is None:
+        walker, scope, forced = walker.unruled, None, _NOTHING
+    walker.visit(walker.result.top, root_fd, _Terms(walker.rules.matcher, scope, forced), 0)
     return walker.result
-
-
-def found(name: str, info: os.stat_result) -> Found:
-    """The part of a `stat` result that matters."""
-    # Past NamedTuple's own constructor, which costs twice as much: this runs for every entry of every walk.
-    return tuple.__new__(
-        Found,
-        (
-            name,
-            info.st_mode,
-            info.st_ino,
-            info.st_size,
-            info.st_mtime_ns,
-            info.st_ctime_ns,
-            info.st_uid,
-            info.st_gid,
-            info.st_nlink,
-            info.st_dev,
-            info.st_rdev,
-        ),
-    )
-
-
-def is_bare(directory: Directory) -> bool:
-    """Whether nothing of it is taken but itself."""
-    return not directory.entries and not directory.children and not directory.unreadable
 
 
 def _list_only(fd: int, names: Iterable[str]) -> list[Found]:
     """The `lstat` of these entries, as far as they are there."""
     listed = []
     for name in sorted(names):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             listed.append(found(name, os.stat(name, dir_fd=fd, follow_symlinks=False)))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):  # too long for this file system: not there either
+                raise
     return listed
+
+
+class _Terms(NamedTuple):
+    """What is taken of one directory: what the rules take of the scope, and what is forced.
+
+    Attributes:
+        scope: None for everything; nothing when the directory itself is left out and only leads to something forced.
+    """
+
+    matcher: Matcher
+    scope: Branches | None
+    forced: Branches
 
 
 class _Walker:
@@ -222,32 +172,83 @@ class _Walker:
         self.ruling = frozenset((*rules.ignore_files, "CACHEDIR.TAG"))
         self.seed = bytes((rules.skip_git_dirs, rules.skip_caches))
 
-    def visit(self, directory: Directory, fd: int, matcher: Matcher, scope: Branches | None, depth: int) -> bool:
-        """List *directory*, take what the rules want, go below, and fingerprint it; False when it is a cache directory."""
+    @functools.cached_property
+    def unruled(self) -> _Walker:
+        """The walker for directories that are forced themselves: it takes everything."""
+        everything = build_matcher(defaults=(), exclude=(), include=())
+        rules = WalkRules(matcher=everything, ignore_files=(), skip_git_dirs=False, skip_caches=False)
+        return _Walker(rules, self.result, self.run)
+
+    def visit(self, directory: Directory, fd: int, terms: _Terms, depth: int) -> bool:
+        """List *directory*, take what belongs, go below, and fingerprint it; False when it does not belong itself."""
         self.run.checkpoint()
         problems = len(self.result.problems)
-        listed = self._list(directory.path, fd) if scope is None else _list_only(fd, scope)
-        names = self.ruling.intersection([entry.name for entry in listed]) if scope is None else self.ruling
-        if depth and "CACHEDIR.TAG" in names and self._is_cache(fd):
-            return False
-        matcher = self._with_ignore_files(directory.path, fd, matcher, names)
-        below = self._sort_out(directory, listed, matcher)
-        directory.complete = scope is None
-        if len(self.result.problems) == problems:
-            directory.fingerprint = self._fingerprint(directory, matcher, below)
-        self._count(directory)
-        for entry, verdict in below:
-            inner = matcher.inside_skipped() if verdict == SEARCH else matcher
-            self._enter(directory, fd, entry, inner, (scope or {}).get(entry.name), depth + 1)
-            if verdict == SEARCH and directory.children and is_bare(directory.children[-1]):
-                directory.children.pop()  # nothing in it was included after all
-                self.result.directories -= 1
-        return True
-
-    def _count(self, directory: Directory) -> None:
-        self.result.directories += 1
-        self.result.files += len(directory.entries)
+        terms, below = self._take(directory, fd, terms, depth)
+        is_known = len(self.result.problems) == problems
         self.run.emit(Advanced(self.result.files, 0, directory.path))
+        prefix = directory.path + "/" if directory.path else ""
+        for entry, verdict in below:
+            walker = self.unruled if verdict == _FORCED else self
+            child = walker._enter(prefix + entry.name, fd, entry, self._terms_below(entry.name, verdict, terms), depth + 1)
+            if child is not None and not (verdict == SEARCH and child.is_bare()):
+                directory.children.append(child)
+                self.result.directories += 1
+        if is_known:
+            directory.fingerprint = self._fingerprint(directory, terms.matcher)
+        return not (terms.scope == _NOTHING and directory.is_bare())
+
+    def _take(self, directory: Directory, fd: int, terms: _Terms, depth: int) -> tuple[_Terms, list[tuple[Found, int]]]:
+        """Fill the directory's entries; its subdirectories with their verdicts, and the terms in force below."""
+        matcher, scope, forced = terms
+        names: Collection[str]
+        obeyed: dict[str, bytes] = {}
+        if scope is None:
+            listed = self._list(directory.path, fd)
+            names = self.ruling.intersection([entry.name for entry in listed])
+        else:
+            listed = _list_only(fd, {*scope, *forced})
+            names = self.ruling if scope else ()
+        if names:
+            if depth and "CACHEDIR.TAG" in names and self._is_cache(fd):
+                self._count_excluded(True)
+                self.result.caches.append(directory.path)
+                listed, scope = _list_only(fd, forced), _NOTHING
+            else:
+                obeyed = self._ignore_files(fd, names)
+                matcher = matcher.below(directory.path, list(obeyed.values()))
+            terms = _Terms(matcher, scope, forced)
+        directory.complete = scope is None
+        below = self._sort_out_forced(directory, listed, terms) if forced else self._sort_out(directory, listed, matcher)
+        self.result.files += len(directory.entries)
+        prefix = directory.path + "/" if directory.path else ""
+        outer = {prefix + name: text for name, text in obeyed.items() if text and directory.entry(name) is None}
+        self.result.outer_rules |= outer
+        return terms, below
+
+    def _terms_below(self, name: str, verdict: int, terms: _Terms) -> _Terms:
+        matcher, scope, forced = terms
+        if verdict == TAKE and scope is None and not forced:
+            return terms
+        if verdict == _FORCED:
+            return _Terms(self.unruled.rules.matcher, None, _NOTHING)
+        if verdict == SEARCH:
+            matcher = matcher.inside_skipped()
+        inner = _NOTHING if verdict == _LEADING else (scope or _NOTHING).get(name)
+        return _Terms(matcher, inner, forced.get(name) or _NOTHING)
+
+    def _sort_out_forced(self, directory: Directory, listed: list[Found], terms: _Terms) -> list[tuple[Found, int]]:
+        """As `_sort_out`, but what is forced is taken, and the directories are entered that lead to it."""
+        matcher, scope, forced = terms
+        whole = {name for name, below in forced.items() if below is None}
+        ruled = [entry for entry in listed if entry.name not in whole and (scope is None or entry.name in scope)]
+        taken = [entry for entry in listed if entry.name in whole]
+        below = self._sort_out(directory, ruled, matcher)
+        below += [(entry, _FORCED) for entry, _ in self.unruled._sort_out(directory, taken, self.unruled.rules.matcher)]
+        entered = {entry.name for entry, _ in below}
+        leading = forced.keys() - whole - entered
+        below += [(entry, _LEADING) for entry in listed if entry.name in leading and stat.S_ISDIR(entry.mode)]
+        directory.entries.sort()
+        return sorted(below)
 
     def _sort_out(self, directory: Directory, listed: list[Found], matcher: Matcher) -> list[tuple[Found, int]]:
         """Fill the directory's entries; give back its subdirectories with their verdicts."""
@@ -257,7 +258,7 @@ class _Walker:
         for entry in listed:
             name = entry.name
             is_directory = stat.S_ISDIR(entry.mode)
-            if name == ".git" and self._is_repository(directory.path, entry.mode):
+            if name[0] == "." and self._is_passed_over(directory.path, entry):
                 continue
             verdict = judge(prefix + name, name, is_directory)
             if verdict == SKIP:
@@ -283,33 +284,36 @@ class _Walker:
         listed.sort()
         return listed
 
-    def _enter(self, parent: Directory, fd: int, entry: Found, matcher: Matcher, scope: Branches | None, depth: int) -> None:
-        path = f"{parent.path}/{entry.name}" if parent.path else entry.name
+    def _enter(self, path: str, fd: int, entry: Found, terms: _Terms, depth: int) -> Directory | None:
+        """Visit the directory *entry* below *fd*; None when it is gone or does not belong."""
         directory = Directory(path, entry._replace(name="."))
-        parent.children.append(directory)
         if depth > MAX_DEPTH:
             directory.unreadable = True
             self._report(path, "too_deep", f"nested deeper than {MAX_DEPTH} directories; its contents are not in the backup")
-            return
+            return directory
         try:
             inner = os.open(entry.name, _OPEN_DIRECTORY, dir_fd=fd)
         except FileNotFoundError:
-            parent.children.pop()
             self._report(path, "vanished", "directory vanished while it was read")
-            return
+            return None
         except OSError as error:
             directory.unreadable = True
             self._report(path, "unreadable", f"cannot be opened: {error.strerror}; its contents are not in the backup")
-            return
+            return directory
         try:
-            if not self.visit(directory, inner, matcher, scope, depth):
-                parent.children.pop()
-                self._count_excluded(True)
+            return directory if self.visit(directory, inner, terms, depth) else None
         except OSError as error:
             directory.unreadable = True
             self._report(path, "unreadable", f"cannot be listed: {error.strerror}; its contents are not in the backup")
+            return directory
         finally:
             os.close(inner)
+
+    def _is_passed_over(self, path: str, entry: Found) -> bool:
+        """Whether it is a staging directory of ours, or a repository's that the rules leave out."""
+        if entry.name == ".git":
+            return self._is_repository(path, entry.mode)
+        return entry.name.startswith(STAGING_PREFIX)
 
     def _is_repository(self, path: str, mode: int) -> bool:
         """Note a `.git` directory or file; whether to leave it out."""
@@ -319,15 +323,14 @@ class _Walker:
         return real and self.rules.skip_git_dirs
 
     def _is_cache(self, fd: int) -> bool:
-        signature = read_start(fd, "CACHEDIR.TAG", len(CACHEDIR_SIGNATURE))
-        return self.rules.skip_caches and signature == CACHEDIR_SIGNATURE
+        return self.rules.skip_caches and read_start(fd, "CACHEDIR.TAG", len(CACHEDIR_SIGNATURE)) == CACHEDIR_SIGNATURE
 
-    def _with_ignore_files(self, path: str, fd: int, matcher: Matcher, names: Collection[str]) -> Matcher:
-        """Add the patterns of the directory's ignore files, if it may have some."""
+    def _ignore_files(self, fd: int, names: Collection[str]) -> dict[str, bytes]:
+        """Contents of a directory's ignore files, if it may have some."""
         ignore_files = self.rules.ignore_files
         if not any(name in names for name in ignore_files):
-            return matcher
-        return matcher.below(path, [read_start(fd, name, _IGNORE_FILE_BYTES) for name in ignore_files])
+            return {}
+        return {name: read_start(fd, name, _IGNORE_FILE_BYTES) for name in ignore_files}
 
     def _count_excluded(self, is_directory: bool) -> None:
         if is_directory:
@@ -338,14 +341,14 @@ class _Walker:
     def _report(self, path: str, code: str, text: str) -> None:
         self.result.problems.append(Problem(path=path, code=code, text=text))
 
-    def _fingerprint(self, directory: Directory, matcher: Matcher, below: list[tuple[Found, int]]) -> bytes:
-        """Covers own attributes, all entries, the subdirectories' names, and the rules; not what lies in subdirectories.
+    def _fingerprint(self, directory: Directory, matcher: Matcher) -> bytes:
+        """Covers own attributes, what was taken in it (the subdirectories' paths only), and the rules; not what lies below.
 
         Version 2 of marshal has no references between objects, so equal input always gives equal bytes.
         """
         info = directory.info
         own = (info.mode, info.uid, info.gid, info.mtime_ns, info.ctime_ns, info.device, info.inode)
-        seen = (own, list(map(tuple, directory.entries)), [entry.name for entry, _ in below])
+        seen = (own, list(map(tuple, directory.entries)), [child.path for child in directory.children])
         return hashlib.blake2b(marshal.dumps(seen, 2), digest_size=16, key=matcher.digest + self.seed).digest()
 
 

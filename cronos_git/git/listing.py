@@ -23,6 +23,7 @@ _KINDS = {
     (MODE_SYMLINK, False): "symlink",
     (MODE_DIRECTORY, True): "file",
 }
+_RECENT = 16
 _SPECIAL_KINDS = ("fifo", "socket", "block", "char")
 
 
@@ -110,6 +111,7 @@ class ListingReader:
         self._store = store
         self.users: dict[int, str] = {}
         self.groups: dict[int, str] = {}
+        self._recent: dict[Directory, Unread] = {}
 
     def listing(self, directory: Directory) -> Listing:
         """What *directory* holds.
@@ -128,7 +130,14 @@ class ListingReader:
             return _listing(directory, self._read(unread.only(names)))
 
     def unread(self, directory: Directory) -> Unread:
-        """The objects of one directory, not yet taken apart."""
+        """The objects of one directory, not yet taken apart; those of the last few are kept, for look-ups of many paths."""
+        if directory not in self._recent:
+            if len(self._recent) >= _RECENT:
+                del self._recent[next(iter(self._recent))]
+            self._recent[directory] = self._unread(directory)
+        return self._recent[directory]
+
+    def _unread(self, directory: Directory) -> Unread:
         with naming(directory.path):
             entries = self.tree(directory.attributes)
             blobs = [entry for entry in entries if entry.stored == ATTRIBUTES_NAME and entry.mode == MODE_FILE]

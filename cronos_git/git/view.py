@@ -8,7 +8,7 @@ text is `ops.compare`'s. Floor F6.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -107,16 +107,25 @@ class SnapshotView:
         Raises:
             BackupNotFoundError: The backup has no such path.
         """
-        member: Member = self.root
+        found = self.find_if_any(path)
+        if found is None:
+            raise BackupNotFoundError(
+                f"This backup has no path {path!r}.", hint="See what it holds with `cronos ls BACKUP`.", path=path
+            )
+        return found
+
+    def find_if_any(self, path: str) -> Member | None:
+        """Like `find`, but None for a path that the backup does not have."""
+        member: Member | None = self.root
         for part in path.split("/") if path else ():
-            members = self.listing(member).members if isinstance(member, Directory) else {}
-            found = members.get(encode(part))
-            if found is None:
-                raise BackupNotFoundError(
-                    f"This backup has no path {path!r}.", hint="See what it holds with `cronos ls BACKUP`.", path=path
-                )
-            member = found
+            member = self._member(member, encode(part)) if isinstance(member, Directory) else None
+            if member is None:
+                return None
         return member
+
+    def _member(self, directory: Directory, name: bytes) -> Member | None:
+        """One member of a directory, without taking its neighbours apart."""
+        return self.reader.part(directory, self.reader.unread(directory), frozenset((name,))).members.get(name)
 
     def listing(self, directory: Directory) -> Listing:
         """What *directory* holds; the step from which walks, searches and comparisons are made."""
@@ -195,7 +204,8 @@ def diff_views(old: SnapshotView | None, new: SnapshotView, *, attributes: bool 
     """What changed from *old* to *new*, in the order of `SnapshotView.walk`.
 
     Files, symlinks and special files count, and directories that are empty; the directories on the way to them do not.
-    Content is compared by id, so a file that is stored whole in one and in chunks in the other has changed.
+    Content is compared by id, so a file that is stored whole in one and in chunks in the other has changed. That a file has
+    several names is told where it had one before or has one after; which of several files a name shares is not compared.
 
     Args:
         old: None for nothing at all, so that everything is added.
@@ -211,15 +221,34 @@ def diff_views(old: SnapshotView | None, new: SnapshotView, *, attributes: bool 
 
 def diff_entries(old: SnapshotView | None, new: SnapshotView) -> Iterator[Pair]:
     """Like `diff_views` with attributes, but gives the entries before and after (symlinks without their target)."""
-    pending: list[tuple[Member | None, Member | None]] = [(old.root if old else None, new.root)]
+    for left, right in _differing(old, new, ("",)):
+        pair = _own_pair(left, right)
+        if pair != (None, None) and not _only_regrouped(*pair):
+            yield pair
+
+
+def diff_all(old: SnapshotView, new: SnapshotView, tops: Sequence[str]) -> Iterator[Pair]:
+    """Like `diff_entries`, but tells of every directory that only one of the two has or whose contents or attributes differ.
+
+    Only of what lies at or below *tops*; a directory comes before what it holds.
+
+    Args:
+        tops: Paths, none below another. One that neither has is passed over.
+    """
+    for left, right in _differing(old, new, tops):
+        if left.entry != right.entry or left.entry is None:
+            yield left.entry, right.entry
+
+
+def _differing(old: SnapshotView | None, new: SnapshotView, tops: Sequence[str]) -> Iterator[tuple[_Opened, _Opened]]:
+    pending: list[tuple[Member | None, Member | None]]
+    pending = [(old.find_if_any(top) if old else None, new.find_if_any(top)) for top in reversed(tops)]
     while pending:
         before, after = pending.pop()
         if before == after:
             continue
         left, right = _open_both(old, new, before, after)
-        pair = _own_pair(left, right)
-        if pair != (None, None):
-            yield pair
+        yield left, right
         names = sorted(left.members.keys() | right.members.keys(), reverse=True)
         pending += [(left.members.get(name), right.members.get(name)) for name in names]
 
@@ -239,6 +268,13 @@ def change_of(before: Entry | None, after: Entry | None) -> Change:
         old_size=before.attributes.size_bytes if before else None,
         new_size=after.attributes.size_bytes if after else None,
     )
+
+
+def _only_regrouped(before: Entry | None, after: Entry | None) -> bool:
+    """Whether nothing differs but the number of a file with several names: the same names may be one file all the same."""
+    if before is None or after is None or not (before.attributes.link_group and after.attributes.link_group):
+        return False
+    return replace(before.attributes, link_group="") == replace(after.attributes, link_group="")
 
 
 def is_executable(entry: Entry) -> bool:

@@ -387,9 +387,7 @@ def _line(outcome: _Outcome, root_device: int) -> str:
     entry = outcome.entry
     kind = _KINDS[stat.S_IFMT(entry.mode)]
     size = entry.size if kind in ("file", "symlink") else 0
-    group = ""
-    if entry.links > 1:
-        group = f"{entry.inode:x}" if entry.device == root_device else f"{entry.device:x}-{entry.inode:x}"
+    group = entry.link_group(root_device)
     device = (os.major(entry.special), os.minor(entry.special)) if kind in ("block", "char") else None
     extras = "-"
     if group or device or outcome.known.xattrs or outcome.flag:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cronos_git.disk import files
 from cronos_git.disk.directories import make_directory
-from cronos_git.errors import RecordFormatError, StoreLockedError
+from cronos_git.errors import CronosError, RecordFormatError, StoreLockedError
 from cronos_git.git.store import Store
 from cronos_git.rules.record import format_json
 
@@ -42,6 +42,15 @@ class Journal:
         """
         files.write_durable(self.path, format_json(record))
 
+    def phase(self) -> object:
+        """What the record says about its `phase`, as it stands on disk.
+
+        Raises:
+            RecordFormatError, AccessError, HostError: It cannot be read.
+        """
+        record = _read(self.path)
+        return record and record.get("phase")
+
     def close(self) -> None:
         """Remove the journal: what it told of is finished or undone. Durable when this returns."""
         discard(self.path)
@@ -63,7 +72,13 @@ def open_journal(store: Store, record: Mapping[str, object]) -> Iterator[Journal
     make_directory(directory)
     path = directory / f"{os.urandom(8).hex()}.json"
     with files.locked(_lock_path(path)):
-        yield Journal(path, record)
+        try:
+            journal = Journal(path, record)
+        except BaseException:
+            with contextlib.suppress(CronosError):  # then it is found again, as one of a restore that did nothing
+                discard(path)
+            raise
+        yield journal
 
 
 def abandoned(store: Store) -> list[tuple[Path, dict[str, object]]]:

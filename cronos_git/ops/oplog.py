@@ -1,7 +1,8 @@
 """The operation log: one line for everything that CRONOS did to a store.
 
-It tells people and programs what happened; no decision rests on it, so a line that a crash tore is passed over. What a record
-says is the engine's to decide. Floor F7, below the verbs.
+It tells people and programs what happened. A line that a crash tore is passed over: nothing rests on the log but that `undo` does
+not pass by a restore without a restore point. What a record says beside the fields of `Operation` is the engine's to decide.
+Floor F7, below the verbs.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from cronos_git.disk import files
 from cronos_git.git.store import Store
+from cronos_git.model import Operation
 from cronos_git.rules.record import format_json
 
 SCHEMA_VERSION = 1
@@ -51,6 +54,18 @@ def read(store: Store) -> list[dict[str, object]]:
             if isinstance(record, dict):
                 records.append(record)
     return records
+
+
+def operations(store: Store) -> list[Operation]:
+    """All records that can be told, oldest first; errors and cost as for `read`."""
+    found = []
+    for record in read(store):
+        record.pop("schema_version", None)
+        with contextlib.suppress(KeyError, ValueError):
+            when = datetime.fromisoformat(str(record.pop("time")))
+            words = {name: str(record.pop(name, "")) for name in ("verb", "face", "user", "host", "result")}
+            found.append(Operation(time=when, **words, facts=record))
+    return found
 
 
 def _path(store: Store) -> Path:

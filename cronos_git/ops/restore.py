@@ -1,290 +1,418 @@
-"""Brings a backup, or some paths of it, back into a new place.
+"""Restores in place: `replace`, `overwrite` and `undo`, which only differ in the tree that is desired.
 
-    plan -> journal -> stage -> attributes of directories, children first -> (verify) -> move into place -> journal closed
+    look at the target -> what differs from the desired tree -> (look again, with what stands in the way) -> plan -> apply
 
-Everything is written into a hidden staging directory first: beside a target that does not exist, inside one that does (somebody
-may stand in it). It becomes visible by one rename, or by one rename for each top-level name. Killed before, the target is as
-it was and the next command removes the staging directory; killed while moving, the next command finishes the move. Floor F7.
-
-Durability: contents are in the kernel's hands when this returns, not yet on the disk, as with `cp`; nothing that existed is at
-risk, and the backup stays. Cost: one object and one file creation for each file. Memory: a few batches.
+The look is the restore point in the making, or a mere look when none is taken, so that plan and restore point cost one walk
+together. Deciding is `planning`'s, changing the target `moving`'s; a restore to a new place is `extract`'s. Floor F7.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from cronos_git.disk import contents, files, stage
-from cronos_git.errors import CronosError, DamageError, DiskFullError, HostError, RefusedError
-from cronos_git.events import Advanced, Finished, Noticed, Run, Started, tolerating
-from cronos_git.git.pack import object_id
+from cronos_git.disk import stage
+from cronos_git.disk.scanned import Scan
+from cronos_git.errors import BackupNotFoundError, DiskFullError, RefusedError
+from cronos_git.events import Run
 from cronos_git.git.store import Store
-from cronos_git.git.view import SnapshotView
-from cronos_git.model import Backup, Entry, RestorePlan, RestoreReport
-from cronos_git.ops import journal
-from cronos_git.ops.writing import Writer, content_bytes
-from cronos_git.rules.attributes import format_line, parse_line
+from cronos_git.git.view import SnapshotView, diff_all
+from cronos_git.model import Backup, Entry, Operation, RestorePlan, RestoreReport, RestoreRequest
+from cronos_git.ops import journal, moving, planning
+from cronos_git.ops.knowledge import Knowledge
+from cronos_git.ops.planning import Steps, Wish, is_at_or_below, ways_to
+from cronos_git.ops.writing import Destination, content_bytes
+from cronos_git.rules.identify import RESTORE_POINT
 
-STAGING_PREFIX = ".cronos-restore-"
+METADATA_KEY = "restore"
+"""Key of a restore point's metadata under which stands what it was taken for; see `purpose`."""
 
 
-def plan(view: SnapshotView, backup: Backup, paths: Sequence[str], target: str) -> RestorePlan:
-    """What a restore into *target* would write; reads only.
+class Look(Protocol):
+    """A look at the target: what was seen, and the same as a snapshot."""
+
+    @property
+    def scan(self) -> Scan:
+        """What the walk saw."""
+        ...
+
+    @property
+    def view(self) -> SnapshotView:
+        """What was seen, as a snapshot."""
+        ...
+
+    def abort(self) -> None:
+        """Forget it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A restore point to be taken. The journal names it before it exists: one whose restore never began would mislead `undo`.
+
+    Attributes:
+        finish: Takes it.
+        drop: Takes it back, if it is there.
+    """
+
+    id: str
+    finish: Callable[[], object]
+    drop: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan with all that is needed to carry it out."""
+
+    plan: RestorePlan
+    steps: Steps
+    look: Look
+
+
+def draft(
+    backup: Backup,
+    view: SnapshotView,
+    request: RestoreRequest,
+    target: str,
+    *,
+    takes_point: bool,
+    modules: Mapping[str, Sequence[str]],
+) -> RestorePlan:
+    """The plan as far as the request makes it, before the target is looked at.
+
+    Args:
+        modules: Configured paths by module name.
 
     Raises:
         BackupNotFoundError: The backup has no such path.
-        RefusedError: The target is not an absent or empty directory.
-
-    Cost: for a whole backup one look at its record, else one walk below the paths.
+        ModuleScopeError: A module is not found in it, or in several places.
     """
-    _refuse_occupied(Path(target))
-    if paths:
-        entries = [entry for path in paths for entry in view.walk(path)]
-        directories = sum(entry.attributes.kind == "directory" for entry in entries)
-        count, size = len(entries) - directories, sum(map(content_bytes, entries))
-    else:
-        count, size = backup.files, backup.size_bytes
-        directories = int(view.record()["counts"]["directories"])
+    from cronos_git.rules.modules import resolve_modules
+
+    directories = lambda: (entry.path for entry in view.walk() if entry.attributes.kind == "directory")  # noqa: E731
+    named = resolve_modules(request.modules, modules, lambda path: view.find_if_any(path) is not None, directories)
+    paths = _without_nested((*request.paths, *named))
+    for path in paths:
+        view.find(path)
     return RestorePlan(
         backup=backup,
-        strategy="new_location",
+        strategy=request.strategy,
         target=target,
-        paths=tuple(paths),
-        files=count,
-        directories=directories,
-        size_bytes=size,
+        paths=() if "" in paths else paths,
+        files=0,
+        directories=0,
+        size_bytes=0,
+        restore_point=takes_point,
     )
 
 
-def apply(store: Store, view: SnapshotView, plan: RestorePlan, *, verify: bool, run: Run) -> RestoreReport:
-    """Do what the plan says.
-
-    Args:
-        store: Locked at least shared by the caller.
-        verify: Read every restored file back and compare.
+def draft_undo(point: Backup, view: SnapshotView) -> RestorePlan:
+    """The plan to take back the restore that *point* was taken for, before the target is looked at.
 
     Raises:
-        RefusedError: The target has been filled meanwhile, or its file system takes two names of the backup for one.
-        DiskFullError, AccessError, HostError: The target is as it was.
-        DamageError: An object is damaged; the target is as it was.
-        InterruptedRunError: The target is as it was.
+        RefusedError: The backup does not say what it was taken for.
     """
-    started = time.monotonic()
-    target = Path(plan.target)
-    _refuse_occupied(target)
-    staging = _staging_path(target)
-    _refuse_small_disk(staging.parent, plan)
-    intent = {"verb": "restore", "phase": "staging", "staging": str(staging), "target": plan.target}
-    with _journalled(store, intent, run) as log:
+    about = _about(point)
+    if not about:
+        raise RefusedError(
+            f"{point.id} does not say which restore it was taken for.",
+            hint=f"`cronos restore {point.id} --strategy replace` brings that state back.",
+        )
+    paths = _without_nested(_widened(view, path) for path in about["paths"])
+    return RestorePlan(
+        backup=point,
+        strategy="replace",
+        target=about["target"],
+        paths=() if "" in paths else paths,
+        files=0,
+        directories=0,
+        size_bytes=0,
+        verb="undo",
+        restore_point=True,
+    )
+
+
+def _about(point: Backup) -> Mapping[str, Any]:
+    about = point.metadata.get(METADATA_KEY)
+    return about if isinstance(about, Mapping) else {}
+
+
+def purpose(plan: RestorePlan, steps: Steps) -> dict[str, Any]:
+    """What a restore point must say so that the restore can be undone."""
+    return {
+        "verb": plan.verb,
+        "backup": plan.backup.id,
+        "strategy": plan.strategy,
+        "target": plan.target,
+        "paths": list(plan.paths),
+        **({"found": steps.found} if steps.found else {}),
+    }
+
+
+def taken_of(backup: Backup) -> str | None:
+    """The directory that a restore point is of; None for any other backup, which is of the project."""
+    about = backup.metadata.get(METADATA_KEY)
+    return str(about["target"]) if backup.type == RESTORE_POINT and isinstance(about, Mapping) else None
+
+
+def point_to_undo(backups: Iterable[Backup], last: Operation | None) -> Backup:
+    """The restore point of the last restore.
+
+    Args:
+        last: What the log tells of the last restore; None when it tells of none.
+
+    Raises:
+        BackupNotFoundError: There was no restore, as far as is known.
+        RefusedError: The restore took none, or it is no longer kept; the one before tells of an older state.
+    """
+    points = [backup for backup in backups if backup.type == RESTORE_POINT and METADATA_KEY in backup.metadata]
+    newest = max(points, key=lambda backup: backup.sequence, default=None)
+    if last is not None:
+        own = last.facts.get("restore_point")
+        is_later = newest is not None and newest.created > last.time  # of a restore that was killed before it was logged
+        if not is_later and own not in {point.id for point in points}:
+            raise _not_undoable(last, newest)
+    if newest is None:
+        raise BackupNotFoundError(
+            "There is no restore to undo: no restore point is kept.", hint="`cronos operations` tells what was done."
+        )
+    return newest
+
+
+def _not_undoable(last: Operation, older: Backup | None) -> RefusedError:
+    own, target = last.facts.get("restore_point"), last.facts.get("target")
+    hints = [f"If it is in the trash, `cronos undelete {own}` brings it back."] if own else []
+    if older is not None:
+        brings = f"cronos restore {older.id} --strategy replace"
+        hints.append(f"The state before the restore before that is {older.id}: {brings}.")
+    why = f"cannot be undone: its restore point {own} is not kept" if own else "took no restore point, so it cannot be undone"
+    return RefusedError(
+        f"The last restore, into {target}, {why}.", hint=" ".join(hints) or "`cronos list` tells which backups there are."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an undone restore made: it goes even where the rules exclude it.
+
+    Attributes:
+        files: Paths of what is no directory.
+        directories: Paths of directories.
+        bare: Those of them that it made empty.
+    """
+
+    files: frozenset[str] = frozenset()
+    directories: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
+
+    @property
+    def forced(self) -> frozenset[str]:
+        """What a look at the target must take in to see all of it."""
+        return self.files | self.bare
+
+    def holds(self, path: str) -> bool:
+        """Whether the undone restore made *path*, or a file that this is now a directory in whose place."""
+        return path in self.directories or not self.files.isdisjoint((path, *ways_to(path)))
+
+
+def made_by(plan: RestorePlan, point: SnapshotView, restored: SnapshotView | None) -> Made:
+    """What an undone restore made.
+
+    Args:
+        restored: What was restored; None when it is gone, and then nothing excluded goes.
+    """
+    if restored is None:
+        return Made()
+    pairs = diff_all(point, restored, plan.paths or ("",))
+    found = frozenset(_about(plan.backup).get("found", ()))
+    new = [after for before, after in pairs if after is not None and before is None and after.path not in found]
+    directories = frozenset(entry.path for entry in new if entry.attributes.kind == "directory")
+    return Made(
+        files=frozenset(entry.path for entry in new) - directories,
+        directories=directories,
+        bare=directories - {planning.parent_of(entry.path) for entry in new},
+    )
+
+
+def prepare(
+    drafted: RestorePlan, view: SnapshotView, root_fd: int, look: Callable[[frozenset[str]], Look], made: Made
+) -> Prepared:
+    """Look at the target and decide.
+
+    Args:
+        view: The backup.
+        root_fd: The target.
+        look: Looks at the target, with these paths included whatever the rules say.
+        made: What `made_by` tells for an undo.
+
+    Raises:
+        RefusedError: Something stands in the way that cannot be saved, or two names are one to the file system.
+        DamageError, AccessError, HostError, InterruptedRunError: The backup or the target cannot be read.
+    """
+    obstructing: frozenset[str] = frozenset()
+    while True:
+        seen = look(made.forced | obstructing)
         try:
-            writer = Writer(store, view, staging, run)
-            os.mkdir(staging, 0o700)
-            own = writer.write(plan)
-            verified = _verify(view, plan, staging, run) if verify else 0
-            moving = {**intent, "phase": "moving", "own": format_line(own), "modes": stage.read_only_directories(staging)}
-            if staging.parent != target:
-                _move_into_place(moving)
-            elif log is not None:
-                log.update(moving)
-        except BaseException as error:
-            _roll_back(staging, log)
-            if isinstance(error, OSError):
-                raise _translated(error, plan.target) from error
+            wish = _wish(drafted, view, seen.scan, made, obstructing)
+            planned = planning.plan(root_fd, seen.scan, seen.view, wish)
+            if not planned.obstructing:
+                return Prepared(_completed(drafted, planned.steps), planned.steps, seen)
+            if not drafted.restore_point:
+                raise _unsaved(planned.obstructing)
+        except BaseException:
+            seen.abort()
             raise
-        if staging.parent == target:
-            _fill(moving)
-        with contextlib.suppress(CronosError):  # the restore is done; a journal without its staging directory is dropped later
-            if log is not None:
-                log.close()
+        seen.abort()
+        obstructing |= planned.obstructing
+
+
+def _wish(drafted: RestorePlan, view: SnapshotView, scan: Scan, made: Made, obstructing: frozenset[str]) -> Wish:
+    knowledge = Knowledge(view, lambda path: "CACHEDIR.TAG" in (scan.names(path) or ()))
+
+    def knows(path: str, is_directory: bool) -> bool:
+        return made.holds(path) or knowledge.covers(path, is_directory)
+
+    return Wish(
+        desired=view,
+        tops=_tops(drafted, view),
+        keeps_extra=drafted.strategy == "overwrite",
+        knows=knows,
+        forced=made.forced | obstructing,
+        obstructing=obstructing,
+        settles_all=drafted.verb == "undo",
+    )
+
+
+def _completed(drafted: RestorePlan, steps: Steps) -> RestorePlan:
+    return replace(
+        drafted,
+        files=len(steps.written),
+        directories=len(steps.made),
+        size_bytes=sum(content_bytes(write.after) for write in steps.written if not write.source),
+        changes=tuple(steps.changes),
+        state=steps.state,
+    )
+
+
+def _unsaved(paths: Iterable[str]) -> RefusedError:
+    names = sorted(paths)
+    return RefusedError(
+        f"{names[0]} stands in the way, the rules exclude it, and without a restore point nothing would hold it. "
+        "Nothing was changed.",
+        hint="Let a restore point be taken, or move it away.",
+        paths=names,
+    )
+
+
+def require_planned(expected: RestorePlan, found: RestorePlan) -> None:
+    """Raise RefusedError when the target is no longer what a plan was made for."""
+    if (expected.state, expected.changes) != (found.state, found.changes):
+        raise RefusedError(
+            f"{found.target} has changed since the plan was made. Nothing was restored.",
+            hint="Look at the new plan and run it again.",
+            target=found.target,
+        )
+
+
+def apply(
+    where: Store,
+    view: SnapshotView,
+    prepared: Prepared,
+    root_fd: int,
+    point: Point | None,
+    run: Run,
+    *,
+    verify: bool,
+) -> RestoreReport:
+    """Carry out what was prepared.
+
+    Args:
+        where: The store, locked exclusively by the caller.
+        view: The backup.
+        root_fd: The target, locked by the caller.
+        point: The restore point, if one is to be taken.
+
+    Raises:
+        RefusedError: The target has changed meanwhile.
+        DiskFullError, AccessError, HostError, DamageError, InterruptedRunError: The target is as it was.
+
+    Durability: when this returns, the new state survives a power cut; if killed earlier, the next command undoes it all.
+    """
+    plan, steps = prepared.plan, prepared.steps
+    target = moving.Target(path=plan.target, fd=root_fd, scan=prepared.look.scan)
+    start = {
+        "verb": "restore",
+        "backup": plan.backup.id,
+        "restore_point": point.id if point else None,
+        **moving.intent(target, steps),
+    }
+    destination = Destination(where, Path(plan.target), root_fd)
+    rolled_back = point.drop if point else _nothing
+    with journal.open_journal(where, start) as log:
+        if point:
+            _take(point, log)
+        done = moving.carry_out(destination, target, steps, view, log, start, run, verify=verify, rolled_back=rolled_back)
     return RestoreReport(
         plan=plan,
-        files=writer.done_files,
-        size_bytes=writer.done_bytes,
-        problems=tuple(writer.problems),
-        verified=verified,
-        duration_s=time.monotonic() - started,
+        files=done.files,
+        size_bytes=done.size_bytes,
+        problems=(*steps.problems, *done.problems),
+        verified=done.verified,
+        duration_s=0.0,
+        restore_point=point.id if point else None,
     )
 
 
-@contextlib.contextmanager
-def _journalled(store: Store, intent: Mapping[str, Any], run: Run) -> Iterator[journal.Journal | None]:
-    """A journal, or None with a warning where none can be written: a store on a full or read-only disk must still give back."""
-    with contextlib.ExitStack() as stack:
-        log = None
-        meaning = f"If this restore is killed, {intent['staging']} is left for you to remove."
-        with tolerating(run, "restore.unjournalled", "There is no journal of this restore", meaning):
-            log = stack.enter_context(journal.open_journal(store, intent))
-        yield log
-
-
-def _roll_back(staging: Path, log: journal.Journal | None) -> None:
-    """Remove what was staged. When even that fails, the journal stays, and the next command does it."""
-    with contextlib.suppress(OSError, CronosError):
-        stage.remove_tree(staging)
-        if log is not None:
-            log.close()
-
-
-def _fill(moving: Mapping[str, Any]) -> None:
-    """Move what was staged into the existing target; there is no way back from here, only forward."""
+def _take(point: Point, log: journal.Journal) -> None:
     try:
-        _move_into_place(moving)
-    except OSError as error:
-        raise HostError(
-            f"Everything was restored, but not all of it could be moved into {moving['target']}: {error.strerror}.",
-            hint=f"The next create or restore of this project finishes it; until then the rest lies in {moving['staging']}.",
-        ) from error
+        point.finish()
+    except BaseException:
+        point.drop()  # it may be there: the last step of all may have failed
+        log.close()
+        raise
 
 
-def recover(store: Store, run: Run) -> None:
-    """Undo or finish restores whose process died; those of living processes are left alone.
-
-    What cannot be cleaned up now is told and tried again next time: it must not stand in the way of a backup.
-
-    Args:
-        store: Locked exclusively by the caller.
-    """
-    for path, record in journal.abandoned(store):
-        if record.get("verb") != "restore":
-            continue
-        try:
-            _recover_one(record)
-            journal.discard(path)
-        except (OSError, CronosError) as error:
-            text = f"An interrupted restore into {record['target']} could not be cleaned up: {error}"
-            run.emit(Noticed("warning", "restore.unrecovered", text))
-        else:
-            text = f"Cleaned up after an interrupted restore into {record['target']}."
-            run.emit(Noticed("info", "restore.recovered", text))
+def _nothing() -> None:
+    """There is no restore point to be dropped."""
 
 
-def _recover_one(record: Mapping[str, Any]) -> None:
-    staging = Path(record["staging"])
-    if not staging.name.startswith(STAGING_PREFIX) or not os.path.lexists(staging):
-        return
-    if record["phase"] == "moving":
-        _move_into_place(record)
-    else:
-        stage.remove_tree(staging)
-
-
-# --- where it goes ---
-
-
-def _refuse_occupied(target: Path) -> None:
-    try:
-        with os.scandir(target) as listing:
-            occupied = any(True for _ in listing)
-    except FileNotFoundError:
-        if target.is_symlink():
-            occupied = True
-        else:
-            return
-    except NotADirectoryError:
-        occupied = os.path.lexists(target)
-        if not occupied:
-            raise RefusedError(
-                f"The target {target} cannot be made: a part of the path before it is a file. Nothing was written.",
-                hint="Choose another directory with --to.",
-            ) from None
-    except OSError as error:
-        raise files.host_error(error, f"look into {target}") from error
-    if occupied:
-        raise RefusedError(
-            f"The target {target} must not exist or be empty. Nothing was written.",
-            hint="Choose another directory with --to.",
-            target=str(target),
-        )
-
-
-def _staging_path(target: Path) -> Path:
-    """Inside an existing directory, else beside the target; the missing directories above it are made."""
-    name = f"{STAGING_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
-    if target.is_dir():
-        return target / name
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.host_error(error, f"make {target.parent}") from error
-    return target.parent / name
-
-
-def _refuse_small_disk(where: Path, plan: RestorePlan) -> None:
-    free = stage.free_bytes(where)
+def require_space(plan: RestorePlan) -> None:
+    """Raise DiskFullError when what is to be written has no room beside what is there."""
+    free = stage.free_bytes(Path(plan.target))
     if free < plan.size_bytes:
         raise DiskFullError(
-            f"{plan.size_bytes:,} bytes are to be restored, but only {free:,} are free at {where}. Nothing was written.",
-            hint="Free space there, restore only some paths, or choose another place with --to.",
+            f"{plan.size_bytes:,} bytes are to be written, but only {free:,} are free at {plan.target}. Nothing was changed.",
+            hint="Free space there, or restore only some paths.",
         )
 
 
-def _move_into_place(moving: Mapping[str, Any]) -> None:
-    """The last step, from the journal's record alone; may be repeated after a crash."""
-    staging, target = Path(moving["staging"]), Path(moving["target"])
-    if staging.parent != target:
-        files.rename(staging, target)
-        files.fsync_directory(target.parent)
-        return
-    stage.move_contents(staging, target, moving["modes"])
-    fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        stage.apply_attributes(fd, parse_line(moving["own"]))
-    finally:
-        os.close(fd)
-    files.fsync_directory(target)
+# --- which part ---
 
 
-def _translated(error: OSError, target: str) -> CronosError:
-    if error.errno == errno.EEXIST:
-        return RefusedError(
-            f"The file system at {target} takes two names of the backup for one ({os.fsdecode(error.filename or '')}). "
-            "Nothing was restored.",
-            hint="Restore to a file system that distinguishes upper and lower case.",
-        )
-    translated = files.host_error(error, f"restore into {target}")
-    if isinstance(translated, DiskFullError):
-        return DiskFullError(
-            f"No space left at {target} (or no more files can be made there). Nothing was restored.",
-            hint="Free space there, restore only some paths, or choose another place with --to.",
-        )
-    return translated
+def _tops(plan: RestorePlan, view: SnapshotView) -> tuple[str, ...]:
+    """The restored paths: those that were asked for, as far as the backup covers them."""
+    covered = tuple(view.record()["scope"]["paths"])
+    wanted = plan.paths or ("",)
+    inner = [path for path in wanted if any(is_at_or_below(path, top) for top in covered)]
+    outer = [top for top in covered if any(top != path and is_at_or_below(top, path) for path in wanted)]
+    return _without_nested((*inner, *outer))
 
 
-# --- checking ---
+def _without_nested(paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths that lie in none of the others, sorted."""
+    kept: list[str] = []
+    for path in sorted(set(paths), key=lambda path: path.split("/") if path else []):
+        if not any(is_at_or_below(path, other) for other in kept):
+            kept.append(path)
+    return tuple(kept)
 
 
-def _verify(view: SnapshotView, plan: RestorePlan, staging: Path, run: Run) -> int:
-    """Read every restored file back and compare it with the backup; how many there were.
-
-    Raises:
-        DamageError: A file reads back otherwise than it was written.
-    """
-    run.emit(Started("verify", plan.files, plan.size_bytes))
-    count = size = 0
-    for top in plan.paths or ("",):
-        for entry in view.walk(top):
-            run.checkpoint()
-            if entry.attributes.kind not in ("file", "symlink") or not entry.oid:
-                continue
-            if not _reads_back(view, staging, entry):
-                raise DamageError(
-                    f"{entry.path} reads back otherwise than it was written. Nothing was restored.",
-                    hint="Check the disk at the target; restore to another one.",
-                )
-            count += 1
-            size += entry.attributes.size_bytes
-            run.emit(Advanced(count, size, entry.path))
-    run.emit(Finished("verify"))
-    return count
-
-
-def _reads_back(view: SnapshotView, staging: Path, entry: Entry) -> bool:
-    if not entry.chunked:
-        return object_id("blob", contents.read_now(str(staging), entry.path)).hex() == entry.oid
-    return contents.equals(str(staging), entry.path, view.read(entry))
+def _widened(view: SnapshotView, path: str) -> str:
+    """*path*, or the first thing on the way to it that was no directory before the restore."""
+    for way in ways_to(path):
+        found = view.find_if_any(way)
+        if found is None or isinstance(found, Entry):
+            return way
+    return path

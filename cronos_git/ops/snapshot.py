@@ -2,6 +2,9 @@
 
     capture -> commit -> changes since the last one -> tag -> pack made durable -> tag ref -> timeline -> stat cache
 
+Until `finish` a backup in the making can be read like any other, and be given up: so a restore plans from its restore point
+before anybody else can see that.
+
 The tag ref is the one commit point: killed before it, the store holds at most a pack that nothing names; killed after it, the
 backup is there and only the timeline and the stat cache are behind, which the next run mends. The caller holds the store's
 exclusive lock for `take`. Floor F7.
@@ -10,15 +13,17 @@ exclusive lock for `take`. Floor F7.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cronos_git.disk import contents, fingerprints
 from cronos_git.disk.fingerprints import StatCache
-from cronos_git.errors import ObjectMissingError
+from cronos_git.disk.scanned import Scan
+from cronos_git.errors import ObjectMissingError, UsageError
 from cronos_git.events import Run, tolerating
 from cronos_git.git import timeline
 from cronos_git.git.pack import HashSink, ObjectSink, PackResult, PackWriter, object_id
@@ -31,6 +36,7 @@ from cronos_git.ops import catalog
 from cronos_git.ops.capture import Captured, CaptureOptions, capture
 from cronos_git.ops.subject import Subject
 from cronos_git.rules import record
+from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.names import make_id, slug
 from cronos_git.rules.record import Identity
 
@@ -86,10 +92,10 @@ class CapturedView:
 class _KeepingSink:
     """Passes objects on and keeps trees, commits and records, which are small, to be read back before they are in the store."""
 
-    def __init__(self, sink: ObjectSink) -> None:
+    def __init__(self, sink: ObjectSink, kept: dict[str, tuple[str, bytes]] | None = None) -> None:
         self._sink = sink
         self.stores = sink.stores
-        self.kept: dict[str, tuple[str, bytes]] = {}
+        self.kept = {} if kept is None else kept
 
     def add(self, kind: str, body: bytes) -> bytes:
         oid = self._sink.add(kind, body)
@@ -118,26 +124,21 @@ def take(
 
     Durability: when this returns, the backup survives a power cut.
     """
-    started = time.monotonic()
-    writer = PackWriter(store.pack_dir, store.index.contains)
-    taking = _Taking(store, backups, subject, request, about, run, writer)
+    taking = begin(store, backups, subject, request, about, run)
+    return taking.keep() if taking.is_unchanged() else taking.finish()
+
+
+def begin(
+    store: Store, backups: Sequence[Backup], subject: Subject, request: SnapshotRequest, about: Circumstances, run: Run
+) -> Taking:
+    """Capture for a backup that `Taking.finish` will make; arguments and errors as for `take`."""
+    taking = Taking(store, backups, subject, request, about, run)
     try:
-        backup, pack = taking.take()
+        taking.capture()
     except BaseException:
-        writer.abort()
+        taking.abort()
         raise
-    captured = taking.captured
-    return SnapshotReport(
-        backup=backup,
-        unchanged=pack is None,
-        files_read=captured.files_read,
-        bytes_read=captured.bytes_read,
-        bytes_stored=pack.size_bytes if pack else 0,
-        objects_stored=pack.objects if pack else 0,
-        excluded=_excluded(captured),
-        problems=tuple(captured.problems),
-        duration_s=time.monotonic() - started,
-    )
+    return taking
 
 
 def plan(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> SnapshotPlan:
@@ -145,13 +146,14 @@ def plan(store: Store | None, backups: Sequence[Backup], subject: Subject, about
 
     Cost: one walk, and the contents of files that changed since the last run.
     """
-    previous = last_of(backups, subject.scope)
-    captured, now = look(store, backups, subject, about, run)
+    previous = last_of(_ordinary(backups), subject.scope)
+    looked = look(store, backups, subject, about, run)
+    captured = looked.captured
     old = SnapshotView(store, previous.commit) if previous is not None and store is not None else None
     return SnapshotPlan(
         scope=subject.scope,
         against=previous,
-        changes=tuple(diff_views(old, now)),
+        changes=tuple(diff_views(old, looked.view)),
         files=captured.files,
         size_bytes=captured.size_bytes,
         excluded=_excluded(captured),
@@ -159,20 +161,39 @@ def plan(store: Store | None, backups: Sequence[Backup], subject: Subject, about
     )
 
 
-def look(
-    store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run
-) -> tuple[Captured, SnapshotView]:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look gave, stored nowhere."""
+
+    captured: Captured
+    view: SnapshotView
+
+    @property
+    def scan(self) -> Scan:
+        """What the walk saw."""
+        return self.captured.scan
+
+    def abort(self) -> None:
+        """Nothing: there is nothing to give up."""
+
+
+def look(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> Looked:
     """Capture the project as it is now, storing nothing, and show it as a snapshot."""
     sink = _KeepingSink(HashSink())
-    cache = _load_cache(store, backups) if store is not None else StatCache()
+    cache = _load_cache(store, backups, subject) if store is not None else StatCache()
     captured = capture(subject.root, _options(subject, about, remember_sources=True), cache, sink, run)
     commit = _add_commit(sink, captured, b"{}\n", about, "now")
-    return captured, SnapshotView(CapturedView(store, subject.root, sink.kept, captured.sources), commit.hex())
+    return Looked(captured, SnapshotView(CapturedView(store, subject.root, sink.kept, captured.sources), commit.hex()))
 
 
 def last_of(backups: Iterable[Backup], scope: Scope) -> Backup | None:
     """The newest backup of *scope*."""
     return max((b for b in backups if b.scope == scope.name), key=lambda b: b.sequence, default=None)
+
+
+def _ordinary(backups: Iterable[Backup]) -> Iterator[Backup]:
+    """Those that somebody asked for: restore points go by themselves after some days."""
+    return (backup for backup in backups if backup.type != RESTORE_POINT)
 
 
 def _options(subject: Subject, about: Circumstances, *, remember_sources: bool = False) -> CaptureOptions:
@@ -185,7 +206,9 @@ def _options(subject: Subject, about: Circumstances, *, remember_sources: bool =
     )
 
 
-def _load_cache(store: Store, backups: Sequence[Backup]) -> StatCache:
+def _load_cache(store: Store, backups: Sequence[Backup], subject: Subject) -> StatCache:
+    if subject.root != store.project_root:
+        return StatCache()  # it knows the project, and nothing of another restore's target
     return fingerprints.load_statcache(store.statcache, {backup.commit for backup in backups}, store.whole_packs)
 
 
@@ -204,12 +227,18 @@ def _excluded(captured: Captured) -> Excluded:
     return Excluded(files=captured.scan.excluded_files, directories=captured.scan.excluded_directories)
 
 
+def _found_rules(scan: Scan) -> dict[str, object]:
+    """What was left out for reasons that the snapshot itself does not hold."""
+    outer = {path: text.decode("utf-8", "surrogateescape") for path, text in scan.outer_rules.items()}
+    return {**({"caches": scan.caches} if scan.caches else {}), **({"outer": outer} if outer else {})}
+
+
 def _is_covered(path: str, scope: Scope) -> bool:
     return any(path == covered or path.startswith(covered + "/") for covered in scope.paths)
 
 
-class _Taking:
-    """One backup in the making.
+class Taking:
+    """One backup in the making; see `begin`. Exactly one of `finish`, `keep` and `abort` ends it.
 
     Attributes:
         previous: The backup before it in its scope.
@@ -226,37 +255,91 @@ class _Taking:
         request: SnapshotRequest,
         about: Circumstances,
         run: Run,
-        writer: PackWriter,
     ) -> None:
+        self.started = time.monotonic()
         self.store = store
         self.backups = backups
         self.subject = subject
         self.request = request
         self.about = about
         self.run = run
-        self.writer = writer
         self.previous = last_of(backups, subject.scope)
-        self.kept = _KeepingSink(writer) if self.previous is not None else None
-        self.sink: ObjectSink = self.kept or writer
+        self.writer = PackWriter(store.pack_dir, store.index.contains)
+        # What trees and records are is only asked for comparing; a first backup is compared with nothing, and may be large.
+        is_compared = self.previous is not None or request.type == RESTORE_POINT
+        self.kept = _KeepingSink(self.writer) if is_compared else None
+        self.sink: ObjectSink = self.kept or self.writer
+        self.cache = _load_cache(store, backups, subject)
 
-    def take(self) -> tuple[Backup, PackResult | None]:
-        """The new backup and its pack; the previous backup and None when that holds the same and no other was wanted."""
-        cache = _load_cache(self.store, self.backups)
-        self.captured = capture(self.subject.root, _options(self.subject, self.about), cache, self.sink, self.run)
-        if self.request.skip_if_unchanged and self.previous is not None and self._is_unchanged(self.previous):
-            self.writer.abort()
-            return self.previous, None
-        backup, pack = self._publish(self._store_snapshot())
-        self._save_cache(cache, backup)
-        return backup, pack
+    def capture(self) -> None:
+        """Look at the project and add what is new to the pack."""
+        self.captured = capture(self.subject.root, _options(self.subject, self.about), self.cache, self.sink, self.run)
 
-    def _is_unchanged(self, previous: Backup) -> bool:
-        """Whether the last backup holds just what was captured, and nothing of it has to be stored again because it was lost."""
-        with tolerating(self.run, "store.damaged", f"{previous.id} is damaged", "So a new backup is made."):
-            root = SnapshotView(self.store, previous.commit).root
-            trees = self.captured.data.hex(), self.captured.attributes.hex()
-            return self.writer.is_empty and (root.data, root.attributes) == trees
+    @property
+    def scan(self) -> Scan:
+        """What the walk saw."""
+        return self.captured.scan
+
+    @cached_property
+    def view(self) -> SnapshotView:
+        """What was captured, as a snapshot; the contents of files that are new cannot be read from it."""
+        if self.kept is None:
+            raise UsageError("The trees of this backup were not kept.")
+        return self._view_of(_add_commit(_KeepingSink(HashSink(), self.kept.kept), self.captured, b"{}\n", self.about, "now"))
+
+    def is_unchanged(self) -> bool:
+        """Whether no backup is wanted, as the last one holds just what was captured, and nothing of that was lost."""
+        last = last_of(_ordinary(self.backups), self.subject.scope)
+        if self.request.skip_if_unchanged and last is not None:
+            with tolerating(self.run, "store.damaged", f"{last.id} is damaged", "So a new backup is made."):
+                root = SnapshotView(self.store, last.commit).root
+                trees = self.captured.data.hex(), self.captured.attributes.hex()
+                return self.writer.is_empty and (root.data, root.attributes) == trees
         return False
+
+    def finish(self) -> SnapshotReport:
+        """Make the backup; errors and durability as for `take`."""
+        try:
+            backup, pack = self._publish(self._store_snapshot())
+        except BaseException:
+            self.abort()
+            raise
+        self._save_cache(self.cache, backup)
+        return self._report(backup, pack)
+
+    def keep(self) -> SnapshotReport:
+        """Make none, as the last one holds it all."""
+        self.abort()
+        last = last_of(_ordinary(self.backups), self.subject.scope)
+        assert last is not None
+        return self._report(last, None)
+
+    @property
+    def id(self) -> str:
+        """The id that the backup will have, if it is finished while the store stays locked."""
+        return self._draft().id
+
+    def abort(self) -> None:
+        """Give up; nothing is left of it."""
+        self.writer.abort()
+
+    def _report(self, backup: Backup, pack: PackResult | None) -> SnapshotReport:
+        captured = self.captured
+        return SnapshotReport(
+            backup=backup,
+            unchanged=pack is None,
+            files_read=captured.files_read,
+            bytes_read=captured.bytes_read,
+            bytes_stored=pack.size_bytes if pack else 0,
+            objects_stored=pack.objects if pack else 0,
+            excluded=_excluded(captured),
+            problems=tuple(captured.problems),
+            duration_s=time.monotonic() - self.started,
+        )
+
+    def _view_of(self, commit: bytes) -> SnapshotView:
+        assert self.kept is not None
+        return SnapshotView(CapturedView(self.store, "", self.kept.kept, {}), commit.hex())
 
     # --- the snapshot's objects ---
 
@@ -307,7 +390,7 @@ class _Taking:
             "format": 1,
             "id": backup.id,
             "scope": {"name": subject.scope.name, "paths": list(subject.scope.paths)},
-            "rules": dict(subject.described_rules),
+            "rules": {**subject.described_rules, **_found_rules(captured.scan)},
             "counts": {
                 "files": captured.files,
                 "directories": captured.directories,
@@ -328,7 +411,7 @@ class _Taking:
     def _count_changes(self, commit: bytes) -> dict[str, int]:
         """How many paths differ from the last backup of the scope; everything is new when there is none, or a damaged one."""
         if self.previous is not None and self.kept is not None:
-            now = SnapshotView(CapturedView(self.store, "", self.kept.kept, {}), commit.hex())
+            now = self._view_of(commit)
             counts = {"added": 0, "changed": 0, "removed": 0}
             meaning = "So every file of the new backup counts as added."
             with tolerating(self.run, "store.damaged", f"{self.previous.id} is damaged", meaning):
@@ -365,6 +448,8 @@ class _Taking:
 
     def _save_cache(self, old: StatCache, backup: Backup) -> None:
         """Remember what was seen. A scoped run keeps what it did not look at, so the cache then rests on both backups."""
+        if self.subject.root != self.store.project_root:
+            return
         scope, packs = self.subject.scope, self.store.whole_packs
         cache = StatCache([backup.commit], packs, self.captured.cache)
         if not scope.is_project:

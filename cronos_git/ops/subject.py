@@ -29,8 +29,14 @@ class Subject:
     described_rules: Mapping[str, object]
 
 
-def describe(root: str, settings: Settings, request: SnapshotRequest) -> Subject:
+def describe(
+    root: str, settings: Settings, request: SnapshotRequest, *, scope: Scope | None = None, forced: frozenset[str] = frozenset()
+) -> Subject:
     """The subject of a request under the configuration in force.
+
+    Args:
+        scope: What is covered, in place of the request's modules.
+        forced: Paths that are taken whatever the rules say.
 
     Raises:
         ModuleScopeError, PatternError, ProjectError: The request cannot be met.
@@ -41,22 +47,25 @@ def describe(root: str, settings: Settings, request: SnapshotRequest) -> Subject
     matcher = _matcher(settings, request)
     return Subject(
         root=root,
-        scope=resolve_scope(root, request.modules, settings.modules, matcher),
+        scope=scope or resolve_scope(root, request.modules, settings.modules, matcher),
         rules=WalkRules(
             matcher=matcher,
             ignore_files=(".gitignore", ".cronosignore") if settings.respect_gitignore else (".cronosignore",),
             skip_git_dirs=settings.git_dirs == "skip",
             skip_caches=settings.cachedir_tags,
+            forced=forced,
         ),
         chunk_threshold=settings.chunk_threshold,
         described_rules={
             "exclude": [*settings.exclude, *request.exclude],
+            "request_exclude": [*request.exclude],
             "include": [*settings.include, *request.include],
             "defaults": settings.default_excludes,
             "respect_gitignore": settings.respect_gitignore,
             "git_dirs": settings.git_dirs,
             "cachedir_tags": settings.cachedir_tags,
             "chunk_threshold": settings.chunk_threshold,
+            **({"forced": sorted(forced)} if forced else {}),
         },
     )
 

@@ -8,23 +8,28 @@ How the staging directory becomes the target is `restore`'s. Floor F7, below the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cronos_git.disk import stage
+from cronos_git.disk import contents, stage
 from cronos_git.disk.children import Children, are_worthwhile
+from cronos_git.disk.files import host_error
 from cronos_git.disk.stage import opened
 from cronos_git.disk.workers import run_batches
+from cronos_git.errors import CronosError, DiskFullError
 from cronos_git.events import Advanced, Finished, Run, Started
 from cronos_git.git.listing import ObjectReader
+from cronos_git.git.pack import object_id
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView, read_content
 from cronos_git.model import Attributes, Entry, Problem, RestorePlan
 from cronos_git.rules.attributes import format_line, parse_line
 
-_BATCH_FILES = 256
+BATCH_FILES = 256
+"""Files in a batch, at most."""
+
 _BATCH_BYTES = 8 << 20
 
 
@@ -75,18 +80,12 @@ class Writer:
         return self.directories[0].attributes
 
     def _write_files(self, plan: RestorePlan) -> None:
-        batches = self._batches(plan.paths)
-        if are_worthwhile(plan.files, plan.size_bytes):
-            with Children("cronos_git.ops.writing:serve", str(self.store.path), str(self.staging)) as children:
-                run_batches(batches, lambda batch: write_in(children, batch), self._take, self.run)
-        else:
-            run_batches(batches, lambda batch: write_batch(self.root_fd, self.store, batch), self._take, self.run)
+        place = Destination(self.store, self.staging, self.root_fd)
+        write_batches(place, cut(self._files(plan.paths)), plan.files, plan.size_bytes, self._take, self.run)
 
-    def _batches(self, paths: Sequence[str]) -> Iterator[list[Entry]]:
-        """Make directories as they come and cut the files into batches; runs on the main thread."""
+    def _files(self, paths: Sequence[str]) -> Iterator[Entry]:
+        """What is to be written, making directories as they come and putting hard links aside; runs on the main thread."""
         first_of_group: dict[tuple[str, str], Entry] = {}
-        batch: list[Entry] = []
-        size = 0
         for entry in map(self._localised, self._entries(paths)):
             if entry.attributes.kind == "directory":
                 self._make_directory(entry)
@@ -95,14 +94,8 @@ class Writer:
             first = first_of_group.setdefault((group, entry.oid), entry) if group else entry
             if first is not entry:
                 self.links.append((first, entry))
-                continue
-            batch.append(entry)
-            size += entry.attributes.size_bytes
-            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+            else:
+                yield entry
 
     def _localised(self, entry: Entry) -> Entry:
         """The entry with the owner's numbers on this machine."""
@@ -160,6 +153,58 @@ def _parents(path: str) -> Iterator[str]:
         yield "/".join(parts[:depth])
 
 
+class Destination(NamedTuple):
+    """Where files are written, and from which store."""
+
+    store: Store
+    root: Path
+    root_fd: int
+
+
+def cut(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Entries in batches of a size that keeps a worker busy and memory small."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += entry.attributes.size_bytes
+        if len(batch) >= BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def write_batches(
+    where: Destination, batches: Iterable[list[Entry]], files: int, size_bytes: int, take: Callable[[Written], None], run: Run
+) -> None:
+    """Write every batch; in threads, or in child processes when there is much.
+
+    Args:
+        files, size_bytes: How much there is in all.
+        take: Receives what each batch did.
+
+    Raises:
+        All errors of `write_batch`; ChildEndedError: A child process died.
+    """
+    if are_worthwhile(files, size_bytes):
+        with Children("cronos_git.ops.writing:serve", str(where.store.path), str(where.root)) as children:
+            run_batches(batches, lambda batch: write_in(children, batch), take, run)
+    else:
+        run_batches(batches, lambda batch: write_batch(where.root_fd, where.store, batch), take, run)
+
+
+def reads_back(view: SnapshotView, root: str, entry: Entry) -> bool:
+    """Whether the file or link at the entry's path below *root* has the entry's content.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not entry.chunked:
+        return object_id("blob", contents.read_now(root, entry.path)).hex() == entry.oid
+    return contents.equals(root, entry.path, view.read(entry))
+
+
 def write_batch(root_fd: int, store: ObjectReader, batch: list[Entry]) -> Written:
     """Create every entry of *batch*, none of them a directory, below *root_fd*, where their directories are.
 
@@ -201,6 +246,18 @@ def serve(store_path: str, staging: str) -> Callable[[Any], Any]:
     return answer
 
 
+def restore_error(error: OSError, target: str) -> CronosError:
+    """What a failing write of a restore means; raise the result `from` the original, when the target is as it was."""
+    translated = host_error(error, f"restore into {target}")
+    if isinstance(translated, DiskFullError):
+        return DiskFullError(
+            f"No space left at {target} (or no more files can be made there). Nothing was restored.",
+            hint="Free space there, restore only some paths, or choose another place with --to.",
+        )
+    hint = translated.hint and "Check its owner and permissions, and whether it is immutable, mounted or read-only."
+    return type(translated)(f"{translated.message} Nothing was restored.", hint=hint, **translated.context)
+
+
 def content_bytes(entry: Entry) -> int:
     """What counts as content, as in a backup's own figure: the bytes of regular files."""
     return entry.attributes.size_bytes if entry.attributes.kind == "file" else 0
@@ -219,7 +276,7 @@ def attribute_problems(entry: Entry, failed: list[str]) -> list[Problem]:
 def _write_entry(fd: int, store: ObjectReader, entry: Entry) -> list[Problem]:
     attributes = entry.attributes
     if not is_restorable(attributes):
-        return [Problem(path=entry.path, code="not_restored", text=_why_absent(attributes))]
+        return [Problem(path=entry.path, code="not_restored", text=why_absent(attributes))]
     if attributes.kind == "fifo":
         failed = stage.make_fifo(fd, attributes)
     elif attributes.kind == "symlink":
@@ -229,7 +286,8 @@ def _write_entry(fd: int, store: ObjectReader, entry: Entry) -> list[Problem]:
     return attribute_problems(entry, failed)
 
 
-def _why_absent(attributes: Attributes) -> str:
+def why_absent(attributes: Attributes) -> str:
+    """Why an entry cannot be made again, in words."""
     if attributes.unreadable:
         return "could not be read when the backup was made"
     return f"a {attributes.kind} device" if attributes.kind in ("block", "char") else "a socket; its program makes it anew"

@@ -17,6 +17,7 @@ _TRANSLATION = {
     "backup.retention_days": "retention_days",
     "backup.max_backups": "max_backups",
     "backup.exclude_patterns": "exclude",
+    "restore.create_restore_point": "restore_point",
 }
 _NO_MEANING = "it has no meaning in this version"
 

@@ -108,6 +108,9 @@ class Settings:
     keep_monthly: int = _key(0, "count", "Keep the newest backup of each of this many months that have one.", unit="months")
     keep_yearly: int = _key(0, "count", "Keep the newest backup of each of this many years that have one.", unit="years")
     keep_within: str = _key("", "duration", "Keep every backup made within this time before the newest one.")
+    restore_point: bool = _key(
+        True, "flag", "Take a restore point before a restore in place, so that it can be undone and nothing is lost."
+    )
     restore_point_days: int = _key(14, "count", "Drop restore points older than this. 0 keeps them all.", unit="days")
     auto_prune: bool = _key(True, "flag", "Apply these rules after each backup.")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cronos_git.model import Attributes, Backup, Entry, Excluded, SnapshotReport
+from cronos_git.model import Attributes, Backup, Entry, Excluded, RestoreChange, RestorePlan, RestoreReport, SnapshotReport
 
 NOON = datetime(2026, 4, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -56,4 +56,27 @@ def report(made: Backup, **changes: Any) -> SnapshotReport:
         problems=(),
         duration_s=0.5,
     )
+    return replace(plain, **changes)
+
+
+def restore_plan(*changes: RestoreChange, **others: Any) -> RestorePlan:
+    """A plan of `replace` with these changes."""
+    written = [change for change in changes if change.action in ("create", "update")]
+    plain = RestorePlan(
+        backup=backup(),
+        strategy="replace",
+        target="/project",
+        paths=(),
+        files=sum(change.kind != "directory" for change in written),
+        directories=sum(change.kind == "directory" for change in written),
+        size_bytes=sum(change.size_bytes for change in written),
+        restore_point=True,
+        changes=changes,
+        state="s",
+    )
+    return replace(plain, **others)
+
+
+def restore_report(plan: RestorePlan, **changes: Any) -> RestoreReport:
+    plain = RestoreReport(plan=plan, files=plan.files, size_bytes=plan.size_bytes, problems=(), verified=0, duration_s=0.4)
     return replace(plain, **changes)

@@ -321,6 +321,27 @@ def test_a_signal_unwinds_and_ends_with_its_status(number: signal.Signals, capsy
     assert f"Interrupted by {number.name}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_further_signals_do_not_break_off_what_the_first_rolls_back(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rolled_back = []
+
+    def interrupted() -> Any:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(number)
+            rolled_back.append(True)
+
+    before = signal.getsignal(number)
+    assert app.run(["create"], open_engine=CannedEngine(result=interrupted)) == 128 + signal.SIGINT
+    assert rolled_back == [True]
+    assert signal.getsignal(number) is before
+    told = capfd.readouterr().err
+    assert told == "\nStopping; putting things back. One moment.\nerror: Interrupted by SIGINT; nothing is half-done.\n"
+
+
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -278,37 +278,6 @@ def test_diff_of_what_does_not_exist(two: World, words: list[str], status: int, 
     assert told in result.err
 
 
-def test_restore_writes_what_its_dry_run_told(two: World) -> None:
-    target = str(two.base / "back")
-    assert two("restore", "first", "--to", target, "-n") == (
-        0,
-        "Would restore first_20260401_120000 into <base>/back: 3 files and 3 directories, 15 B.\n",
-        "",
-    )
-    assert not Path(target).exists()
-    told = two("restore", "first", "--to", target, "--verify")
-    assert told.status == 0
-    assert told.out.startswith("Restored first_20260401_120000 into <base>/back: 3 files, ")
-    assert " in <time>. Read back and compared: " in told.out
-    assert (two.base / "back/README.md").read_text() == "hello\n"
-
-
-def test_restore_of_one_path_named_in_the_backup(two: World) -> None:
-    assert two("restore", "first:src", "--to", str(two.base / "back")).status == 0
-    assert (two.base / "back/src/app.py").read_bytes() == b"print(1)\n"
-    assert not (two.base / "back/README.md").exists()
-
-
-@pytest.mark.parametrize("words", [["first", "."], ["first:."], ["first:", "src"], ["first", "README.md", "./"]])
-def test_restore_of_the_root_is_the_whole_backup(two: World, words: list[str]) -> None:
-    assert two("restore", *words, "-n").out.endswith(": 3 files and 3 directories, 15 B.\n")
-
-
-def test_paths_of_a_restore_are_read_from_the_root(two: World) -> None:
-    words = ["./src/", str(two.project / "README.md")]
-    assert two.json("restore", "first", *words, "-n")[0]["paths"] == ["src", "README.md"]
-
-
 @pytest.fixture
 def scoped(two: World) -> World:
     """Two backups of everything, and then one of a module."""
@@ -355,16 +324,6 @@ def test_show_tells_repositories_without_a_commit_from_those_that_cannot_be_read
     lines = world("show", "latest").out.splitlines()
     assert "Git:        no commit yet" in lines
     assert "Nested Git: nest: cannot be read" in lines
-
-
-def test_restore_into_an_existing_directory_needs_a_yes(two: World) -> None:
-    target = two.base / "back"
-    target.mkdir()
-    refused = two("restore", "first", "--to", str(target))
-    assert (refused.status, refused.out) == (13, "")
-    assert refused.err == "error: <base>/back exists, and there is nobody to ask.\nhint: Give --yes to restore into it.\n"
-    assert list(target.iterdir()) == []
-    assert two("restore", "first", "--to", str(target), "--yes").status == 0
 
 
 def test_verify_ends_with_6_on_damage(two: World) -> None:
@@ -421,6 +380,7 @@ def test_doctor_finds_nothing_wrong_here(two: World) -> None:
         ["stats"],
         ["verify"],
         ["restore", "first", "-n"],
+        ["operations"],
         ["doctor"],
     ],
     ids=lambda words: words[0],

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from cronos_git.git.view import SnapshotView, diff_views
+from cronos_git.git.view import SnapshotView, diff_all, diff_views
 from cronos_git.model import Change
 from tests.support.git import git
 from tests.support.snapshot_strategies import ALL_TREES, GIT_TREES, flatten
@@ -90,3 +91,24 @@ def test_difference_turned_round_is_its_mirror_image(store: SnapshotStore, old: 
         for c in diff_views(*reversed(views))
     ]
     assert list(diff_views(*views)) == mirrored
+
+
+def topmost(paths: set[str]) -> list[str]:
+    top = {path for path in paths if not any(path.startswith(other + "/") or (path and not other) for other in paths)}
+    return sorted(top, key=by_parts)
+
+
+@given(ALL_TREES, ALL_TREES, st.data())
+def test_all_that_differs_within_paths_is_what_two_walks_differ_in(
+    store: SnapshotStore, old: dict[str, Any], new: dict[str, Any], data: st.DataObject
+) -> None:
+    views = [SnapshotView(store, store.commit(tree)) for tree in (old, new)]
+    left, right = ({entry.path: entry for entry in view.walk()} for view in views)
+    tops = topmost(data.draw(st.sets(st.sampled_from(sorted(left.keys() | right.keys() | {"nowhere"})), min_size=1, max_size=3)))
+    within = {path for path in left.keys() | right.keys() if any(f"{path}/".startswith(f"{top}/" if top else "") for top in tops)}
+    found = list(diff_all(*views, tops))
+    paths = [(after or before).path for before, after in found if before or after]
+    assert dict(zip(paths, found, strict=True)) == {
+        path: (left.get(path), right.get(path)) for path in within if left.get(path) != right.get(path)
+    }
+    assert paths == sorted(paths, key=by_parts)

@@ -76,3 +76,41 @@ def _child(work: Callable[[], object], at_step: Callable[[int, str, str], None])
         traceback.print_exc()
         os._exit(70)
     os._exit(DONE)
+
+
+def fail_at(work: Callable[[], object], at: int, error: int, *, once: bool, then_kill: int = 0) -> int:
+    """Do *work* in a child in which durable step number *at* fails; the exit status of the error that comes out, 0 for none.
+
+    Args:
+        once: Only that step fails; else every later one does too.
+        then_kill: Kill the child before this step, counted from the failing one; 0 never does. Gives -SIGKILL then.
+    """
+
+    def told() -> None:
+        try:
+            work()
+        except CronosError as failure:
+            os._exit(100 + failure.exit_status)
+
+    def step(count: int, _name: str, _path: str) -> None:
+        if then_kill and count == at + then_kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if count == at or (count > at and not once):
+            raise OSError(error, os.strerror(error))
+
+    status = _fork(told, step)
+    if os.WIFSIGNALED(status):
+        return -os.WTERMSIG(status)
+    assert os.WEXITSTATUS(status) == DONE or os.WEXITSTATUS(status) > 100, "the child ended with a traceback"
+    return max(os.WEXITSTATUS(status) - 100, DONE)
+
+
+def steps_of(work: Callable[[], object]) -> list[str]:
+    """The names of the durable steps of *work*, which is done here."""
+    names: list[str] = []
+    files.step = lambda name, _path: names.append(name)
+    try:
+        work()
+    finally:
+        files.step = files._no_step
+    return names

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from benchmarks import trees
 from benchmarks.many import multiply_backup
 from benchmarks.measure import Command, Measurement, ToolFailedError, hermetic_environment, run_step, time_step
-from benchmarks.peers import PEERS, Git
+from benchmarks.peers import PEERS, Cp, Cronos, CronosPlain, Git, Peer, Restic, Rsync
 from benchmarks.report import describe_machine, format_markdown
 from benchmarks.rows import Sizes, make_rows, rotated
 from benchmarks.stages import Stage
+from cronos_git.disk.fingerprints import RACY_NS
 from cronos_git.rules.record import parse_commit, parse_tag
 from tests.support.git import assert_store_sound, git
 from tests.support.trees import Link, Special, assert_same_tree, make_tree
@@ -64,6 +66,7 @@ def test_git_alone_gets_a_line_for_every_row_it_takes_part_in(tmp_path: Path) ->
     assert {key: sorted(tools) for key, tools in rows.items()} == {
         **{key: ["git"] for key in ("first", "unchanged", "changed", "large", "byte", "version", "list", "list-many")},
         "restore": ["cp", "git"],
+        "in-place": ["cp", "git"],
         "list-many-json": [],
     }
     assert rows["byte"]["git"][0]["stored_bytes"] > trees.MIB // 2  # Git stores the file again
@@ -77,7 +80,7 @@ def test_cronos_is_measured_beside_git(tmp_path: Path) -> None:
     arguments = ("--peers", "git,cronos", "--large-mib", "40", "--many", "120")
     done = benchmark(tmp_path, "--tree", "synthetic:50", *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| cronos |") == 10
+    assert done.stdout.count("| cronos |") == 11
 
 
 def test_a_named_tree_is_only_read(tmp_path: Path) -> None:
@@ -129,6 +132,67 @@ def test_a_restore_that_lost_a_file_is_not_timed(tmp_path: Path) -> None:
         Stage(tmp_path, tmp_path / "project").time_restore(Forgetful)
 
 
+@pytest.mark.parametrize(
+    ("kind", "notes"),
+    [
+        (Cronos, ["takes a restore point first and verifies"]),
+        (CronosPlain, ["no restore point, no verification"]),
+        (Git, ["leaves 2 with other times or modes"]),
+        (Cp, ["writes every file again and deletes none; leaves 1 too many"]),
+        (Rsync, ["reads files of another size or time only"]),
+        (
+            Restic,
+            [
+                "",
+                "this version lacks `--overwrite` and `--delete`: it writes every file again and deletes none; leaves 1 too many",
+            ],
+        ),
+    ],
+)
+def test_a_damaged_tree_is_made_whole_in_every_round(tmp_path: Path, kind: type[Peer], notes: list[str]) -> None:
+    if not kind.is_installed():
+        pytest.skip(f"{kind.name} is not installed")
+    for name in ("pristine", "project"):
+        trees.make_synthetic(tmp_path / name, 300)
+    stage = Stage(tmp_path, tmp_path / "project")
+    stage.current(kind)
+    for turn in (0, 1):
+        trees.damage_one_percent(stage.tree, turn)
+        damaged = trees.compare_trees(tmp_path / "pristine", stage.tree)
+        assert [len(damaged.changed), len(damaged.missing), len(damaged.extra)] == [1, 1, 1]
+        measured = stage.time_restore_in_place(kind, tmp_path / "pristine")
+        assert measured.note in notes
+        after = trees.compare_trees(tmp_path / "pristine", stage.tree)
+        assert not (after.missing or after.changed or after.extra)
+
+
+def test_a_restore_in_place_that_left_damage_is_not_timed(tmp_path: Path) -> None:
+    class Forgetful(Git):
+        def restore_in_place(self, pristine: Path) -> list[Command]:
+            return [self.command("git", "--version")]
+
+    for name in ("pristine", "project"):
+        trees.make_synthetic(tmp_path / name, 300)
+    stage = Stage(tmp_path, tmp_path / "project")
+    stage.current(Forgetful)
+    trees.damage_one_percent(stage.tree, 0)
+    with pytest.raises(ToolFailedError, match="not what was backed up: 1 missing, 1 with other content, 1 too many"):
+        stage.time_restore_in_place(Forgetful, tmp_path / "pristine")
+
+
+@pytest.mark.parametrize("options", ["--delete --overwrite behavior", "--target"])
+def test_restic_restores_differences_only_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    fake = make_tree(tmp_path / "bin", {"restic": f"#!/bin/sh\necho '{options}'\n"}) / "restic"
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    (tmp_path / "project").mkdir()
+    restic = Restic(tmp_path, tmp_path / "project")
+    [restore] = restic.restore_in_place(tmp_path)
+    able = "--delete" in options
+    assert (restore.argv[-3:] == ("--overwrite", "if-changed", "--delete")) is able
+    assert ("writes every file again" not in restic.remark()) is able
+
+
 def test_a_multiplied_store_reads_as_ten_dozen_backups(tmp_path: Path) -> None:
     store = tmp_path / "store.git"
     git("init", "--quiet", "--bare", "-b", "main", store)
@@ -171,6 +235,32 @@ def test_one_percent_changes_every_hundredth_file_and_others_next_time(tmp_path:
         changed.append({path for path, content in contents().items() if content != before[path]})
         assert count == len(changed[-1]) == 3
     assert not changed[0] & changed[1]
+
+
+def test_damage_overwrites_deletes_and_adds_at_the_same_paths_each_turn(tmp_path: Path) -> None:
+    for name in ("right", "first", "again", "second"):
+        trees.make_synthetic(tmp_path / name, 1000)
+    for name, turn in (("first", 0), ("again", 0), ("second", 1)):
+        trees.damage_one_percent(tmp_path / name, turn)
+
+    def damage(left: str, right: str) -> trees.Differences:
+        return trees.compare_trees(tmp_path / left, tmp_path / right)
+
+    first, second = damage("right", "first"), damage("right", "second")
+    assert first == second
+    assert [len(first.changed), len(first.missing), len(first.extra), len(first.touched)] == [8, 1, 1, 0]
+    sizes = [[(tmp_path / name / path).stat().st_size for path in first.changed] for name in ("right", "first")]
+    assert all(old != new for old, new in zip(*sizes, strict=True))
+    assert {old < new for old, new in zip(*sizes, strict=True)} == {True, False}
+    assert damage("first", "again").changed == ()
+    assert set(damage("first", "second").changed) == {*first.changed, *first.extra}
+
+
+def test_settling_leaves_nothing_younger_than_a_tool_distrusts(tmp_path: Path) -> None:
+    path = tmp_path / "young"
+    path.write_bytes(b"")
+    trees.settle(tmp_path)
+    assert time.time_ns() - path.stat().st_ctime_ns > RACY_NS
 
 
 def test_one_byte_is_changed_at_another_place_each_turn(tmp_path: Path) -> None:
@@ -228,6 +318,34 @@ def test_a_census_tells_trees_apart(tmp_path: Path, edit: str) -> None:
     assert trees.take_census(tmp_path / "left") != trees.take_census(tmp_path / "right")
 
 
+def test_differences_name_every_kind_of_edit(tmp_path: Path) -> None:
+    below = {"edited": b"22", "grown": b"3", "link": Link("same"), "kind": b"4", "gone": b"5", "old": b"6"}
+    right, left = (make_tree(tmp_path / name, {"same": b"1", "sub": below}) for name in ("right", "left"))
+    for path in right.rglob("*"):
+        os.utime(path, ns=(5, 5), follow_symlinks=False)
+    (left / "sub/edited").write_bytes(b"23")
+    (left / "sub/grown").write_bytes(b"33")
+    for name, target in (("link", "gone"), ("kind", "old")):
+        (left / "sub" / name).unlink()
+        (left / "sub" / name).symlink_to(target)
+    (left / "sub/gone").rename(left / "sub/new")
+    for path in left.rglob("*"):
+        os.utime(path, ns=(5, 5), follow_symlinks=False)
+    (left / "sub/old").chmod(0o600)
+    os.utime(left / "same", ns=(5, 6))
+
+    found = trees.compare_trees(right, left)
+
+    assert found == trees.Differences(
+        missing=("sub/gone",),
+        changed=("sub/edited", "sub/grown", "sub/kind", "sub/link"),
+        touched=("same", "sub/old"),
+        extra=("sub/new",),
+    )
+    assert found.told() == "1 missing, 4 with other content, 2 with other times or modes, 1 too many"
+    assert trees.compare_trees(right, right).told() == ""
+
+
 def test_disk_space_counts_a_hard_linked_file_once(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(os.urandom(100_000))
     alone = trees.disk_bytes(tmp_path)
@@ -264,8 +382,9 @@ def test_every_tool_begins_a_round_once() -> None:
 def test_the_table_shows_medians_and_ratios(tmp_path: Path) -> None:
     row = make_rows(Sizes(large_bytes=0, many=0))[0]
     ours = [Measurement(seconds=s, peak_bytes=2**40, stored_bytes=trees.MIB) for s in (1.0, 9.0, 2.0)]
-    theirs = [Measurement(seconds=4.0, peak_bytes=1, stored_bytes=2 * trees.MIB)]
+    theirs = [Measurement(seconds=4.0, peak_bytes=1, stored_bytes=2 * trees.MIB, note="reads twice")] * 2
     machine = describe_machine(tmp_path, "tree", {"restic": "1.0"})
     table = format_markdown(machine, [(row, {"cronos": ours, "restic": theirs})]).splitlines()
     assert "| First backup | cronos | 2.000 | 1.000–9.000 | 0.50 |  | 1048576 | 1.000 | 0.50 |  |" in table
     assert any(line.startswith("| First backup | restic | 4.000 | 4.000–4.000 | 1.00 |  | < ") for line in table)
+    assert table.count("First backup, restic: reads twice.") == 1

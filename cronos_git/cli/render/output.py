@@ -120,6 +120,12 @@ class Output:
             self.line(f"{self.paint(f'{name}:', 'bold')}{' ' * (width - len(name) - 1)}{first}".rstrip())
             self.lines((" " * width + text).rstrip() for text in more)
 
+    def preview(self, table: tables.Table) -> None:
+        """A table on stderr, a terminal: what a question is about."""
+        with self.error_console.capture() as drawn:
+            tables.draw(table, self.error_console)
+        self.raw_error(drawn.get())
+
     # --- the rest, on stderr ------------------------------------------------------------------------------------
 
     def note(self, text: str) -> None:

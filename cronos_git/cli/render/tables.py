@@ -19,6 +19,7 @@ RICH_ROWS = 200
 """Longest table that rich draws."""
 _GAP = "  "
 _FLEXIBLE_MINIMUM = 12
+_ALIGNED_MAXIMUM = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,11 @@ def width_of(text: str) -> int:
 
 
 def align(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterable[str]:
-    """The rows as lines with their columns aligned and no blank at the end; cost grows with the number of cells."""
-    widths = [max(map(width_of, cells)) for cells in zip(*rows, strict=True)]
+    """The rows as lines with their columns aligned and no blank at the end; cost grows with the number of cells.
+
+    A cell that is very long stands out of its column, lest one such name make every line as long.
+    """
+    widths = [min(_ALIGNED_MAXIMUM, max(map(width_of, cells))) for cells in zip(*rows, strict=True)]
     template = list(zip(widths, right, strict=True))
     for row in rows:
         yield _GAP.join([_padded(cell, width, to_right) for cell, (width, to_right) in zip(row, template, strict=True)]).rstrip()

@@ -1,0 +1,560 @@
+"""Decides what a restore in place does with each path of its target, whatever the strategy: a strategy only chooses the desired
+tree and whether files that it lacks are extra ones to be kept.
+
+    the target now, the desired tree -> what differs -> what may be done about it -> steps
+
+Nothing is written here. What a step replaces or removes is in the restore point; what no backup could bring back (it cannot be
+read, or is a socket or device) stays and is reported. What stands in the way though the rules exclude it is told as
+obstructing, so that the caller can look again with it included. Floor F7, below the verbs.
+
+Cost: objects and `lstat`s in proportion to what differs, and a listing for each directory that goes or gets new names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from cronos_git.disk import contents, files, moves, stage
+from cronos_git.disk.moves import Place
+from cronos_git.disk.walk import Scan
+from cronos_git.errors import RefusedError
+from cronos_git.git.view import Pair, SnapshotView, diff_all
+from cronos_git.model import Attributes, Entry, Problem, RestoreChange
+from cronos_git.ops.hardlinks import Links, plan_links
+from cronos_git.ops.writing import content_bytes, is_restorable, why_absent
+from cronos_git.rules.attributes import format_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a restore is to reach.
+
+    Attributes:
+        desired: The desired tree.
+        tops: The paths that are restored, none below another; `("",)` for everything.
+        keeps_extra: Leave alone what the desired tree lacks.
+        knows: Whether a path that the desired tree lacks was really absent: its path, and whether it is a directory.
+        forced: Paths that the look at the target took in whatever the rules say.
+        obstructing: Those of them that stand in the way.
+        settles_all: Set also the attributes of directories that the rules exclude now, where they lead to what is forced.
+    """
+
+    desired: SnapshotView
+    tops: tuple[str, ...]
+    keeps_extra: bool
+    knows: Callable[[str, bool], bool]
+    forced: frozenset[str] = frozenset()
+    obstructing: frozenset[str] = frozenset()
+    settles_all: bool = False
+
+    def covers(self, path: str) -> bool:
+        """Whether *path* is restored."""
+        return any(is_at_or_below(path, top) for top in self.tops)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A file, link or FIFO to be written anew.
+
+    Attributes:
+        before: What stands there, None for nothing.
+        source: Path of the file that it becomes another name of, or empty.
+    """
+
+    before: Entry | None
+    after: Entry
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """A directory whose attributes are set in the end, as something in it changed or they shall differ.
+
+    Attributes:
+        before: None for a directory that is made.
+    """
+
+    before: Attributes | None
+    after: Attributes
+
+
+@dataclass(slots=True)
+class Steps:
+    """What is to be done, in this order; each list in the order of paths, parents before what they hold.
+
+    Attributes:
+        deleted: Entries, not directories, that go.
+        unmade: Directories that go, when they are empty then.
+        made: Directories that come.
+        written: Entries, not directories, that are written.
+        touched: Files of which only attributes are set: before and after.
+        found: Directories that were to come, and are there though the rules exclude them; they stay as they are.
+        settled: Directories by path.
+        changes: All of that, and what is kept, for people.
+        state: Identifies what was seen at every path concerned.
+    """
+
+    deleted: list[Entry] = field(default_factory=list)
+    unmade: list[Entry] = field(default_factory=list)
+    made: list[Entry] = field(default_factory=list)
+    written: list[Write] = field(default_factory=list)
+    touched: list[tuple[Entry, Entry]] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    settled: dict[str, Settling] = field(default_factory=dict)
+    changes: list[RestoreChange] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    state: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.deleted or self.unmade or self.made or self.written or self.touched or self.settled)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Steps, or the paths that must be looked at too before there can be any."""
+
+    steps: Steps
+    obstructing: frozenset[str]
+
+
+def plan(root_fd: int, scan: Scan, ours: SnapshotView, wish: Wish) -> Planned:
+    """What it takes to get from *ours*, the state that *scan* saw, to what is wished.
+
+    Raises:
+        RefusedError: The file system takes two names of the desired tree for one.
+        AccessError, HostError: A directory cannot be looked into.
+    """
+    return _Planner(root_fd, scan, ours, wish).plan()
+
+
+def host_of(scan: Scan, path: str) -> str:
+    """The topmost directory on the file system that *path*, or what of it is there, lies on."""
+    while path and scan.directory(path) is None:
+        path = parent_of(path)
+    while path and _device(scan, path) == _device(scan, parent_of(path)):
+        path = parent_of(path)
+    return path
+
+
+def _device(scan: Scan, path: str) -> int:
+    directory = scan.directory(path)
+    return directory.info.device if directory else scan.device
+
+
+def is_at_or_below(path: str, top: str) -> bool:
+    """Whether *path* is *top* or lies in it."""
+    return not top or path == top or path.startswith(top + "/")
+
+
+def parent_of(path: str) -> str:
+    """The directory that *path* lies in."""
+    return path.rpartition("/")[0]
+
+
+class _Planner:
+    def __init__(self, root_fd: int, scan: Scan, ours: SnapshotView, wish: Wish) -> None:
+        self.root_fd = root_fd
+        self.scan = scan
+        self.ours = ours
+        self.wish = wish
+        self.pairs: dict[str, Pair] = {}
+        self.links = Links()
+        self.kept: dict[str, str] = {}
+        self.lost: set[str] = set()
+        self.unknown: set[str] = set()
+        self.along: list[Entry] = []
+        self.steps = Steps()
+        self.obstructing: set[str] = set()
+
+    def plan(self) -> Planned:
+        self.pairs = dict(self._pairs())
+        self.links = plan_links(self.pairs, self.scan, _is_same, self.wish.covers, self._is_right_name)
+        for path, pair in self.pairs.items():
+            self._sort(path, pair)
+        self._look_in_the_way()
+        self._empty_directories()
+        self._settle()
+        self.steps.changes = sorted(self._changes(), key=lambda change: change.path.split("/"))
+        self.steps.state = self._state()
+        return Planned(self.steps, frozenset(self.obstructing))
+
+    # --- what differs ---
+
+    def _pairs(self) -> Iterator[tuple[str, Pair]]:
+        """What differs, by path; a directory before what it holds. Owners are numbers of this machine."""
+        clearing: str | None = None
+        for before, after in (*self._ways(), *diff_all(self.ours, self.wish.desired, self.wish.tops)):
+            path = (after or before).path  # type: ignore[union-attr]
+            if clearing is not None and not is_at_or_below(path, clearing):
+                clearing = None
+            if after is None and self.wish.keeps_extra and clearing is None:
+                continue
+            if after is not None:
+                after = self._localised(after)
+                if clearing is None and _is_directory(before) and not _is_directory(after):
+                    clearing = path
+            yield path, (before, after)
+
+    def _ways(self) -> Iterator[Pair]:
+        """The directories above the restored paths that are no directories yet."""
+        desired = self.wish.desired
+        above = {way for top in self.wish.tops if desired.find_if_any(top) is not None for way in ways_to(top)}
+        for path in sorted(above, key=lambda path: path.split("/")):
+            before = self.ours.find_if_any(path)
+            if before is None or isinstance(before, Entry):
+                yield before, desired.entry(path)
+
+    def _localised(self, entry: Entry) -> Entry:
+        desired = self.wish.desired
+        attributes = stage.with_local_owner(entry.attributes, desired.users, desired.groups)
+        return entry if attributes is entry.attributes else replace(entry, attributes=attributes)
+
+    def _is_right_name(self, path: str, group: str, oid: str) -> bool:
+        """Whether *path* is to be a name of the file with this group and content, and has its content and attributes already."""
+        before, after = self.ours.find_if_any(path), self.wish.desired.find_if_any(path)
+        if not isinstance(before, Entry) or not isinstance(after, Entry):
+            return False
+        is_meant = (after.attributes.link_group, after.oid) == (group, oid)
+        return is_meant and _is_same((before, self._localised(after)))
+
+    # --- what is done about it ---
+
+    def _sort(self, path: str, pair: Pair) -> None:
+        before, after = pair
+        reason = self._reason_to_keep(path, pair)
+        if reason:
+            self.kept[path] = reason
+        elif after is None:
+            if before is not None:
+                (self.steps.unmade if _is_directory(before) else self.steps.deleted).append(before)
+        elif _is_directory(after):
+            if before is None or not _is_directory(before):
+                self.steps.made.append(after)
+                self.steps.deleted += [before] if before else []
+        elif before is not None and _is_directory(before):
+            self.steps.unmade.append(before)
+            self.steps.written.append(Write(None, after, self.links.sources.get(path, "")))
+        elif not is_restorable(after.attributes):
+            if before is None:
+                self._problem(path, "not_restored", why_absent(after.attributes))
+        elif not _is_same(pair) or path in self.links.anew:
+            self._change(path, before, after)
+
+    def _change(self, path: str, before: Entry | None, after: Entry) -> None:
+        source = self.links.sources.get(path, "")
+        if before is not None and _can_be_touched(before, after) and path not in self.links.anew:
+            if source:  # the file's first name is touched
+                self.along.append(after)
+            else:
+                self.steps.touched.append((before, after))
+        else:
+            self.steps.written.append(Write(before, after, source))
+
+    def _reason_to_keep(self, path: str, pair: Pair) -> str:
+        """Why a path must stay as it is; empty when it may change."""
+        before, after = pair
+        above = next((way for way in ways_to(path) if way in self.kept and way not in self.unknown), None)
+        if above is not None:
+            return self.kept[above]
+        if before is None:
+            return ""
+        if after is not None and not is_restorable(after.attributes) and not _is_directory(after):
+            return "" if _is_same(pair) else f"the backup cannot give it: {why_absent(after.attributes)}"
+        loses_content = after is None or not _has_content_of(before, after) or before.attributes.unreadable
+        if loses_content and not is_restorable(before.attributes):
+            self.lost.add(path)
+            return f"nothing could bring it back: {_why_lost(before)}"
+        if after is None and self._is_beyond_knowledge(path, before):
+            self.unknown.add(path)
+            return "the backup knows nothing of it: it was excluded, or could not be read, when the backup was made"
+        return ""
+
+    def _is_beyond_knowledge(self, path: str, before: Entry) -> bool:
+        """Whether the absence of a path in the desired tree says nothing."""
+        if self._makes_way(path):
+            return False  # the restore point holds it
+        above = (self.pairs.get(way) for way in ways_to(path))
+        if any(pair and pair[1] and pair[1].attributes.unreadable for pair in above):
+            return True
+        return not self.wish.knows(path, _is_directory(before))
+
+    def _makes_way(self, path: str) -> bool:
+        """Whether a file goes where *path*, or a directory above it, is."""
+        pairs = (self.pairs.get(way) for way in (*ways_to(path), path))
+        return any(pair and pair[1] and not _is_directory(pair[1]) for pair in pairs)
+
+    # --- what is in the way ---
+
+    def _look_in_the_way(self) -> None:
+        """See whether something unknown stands where something new must go."""
+        new = [*self.steps.made, *(write.after for write in self.steps.written if write.before is None)]
+        going = {entry.path for entry in (*self.steps.deleted, *self.steps.unmade)}
+        coming = {entry.path for entry in self.steps.made}
+        by_parent: dict[str, list[Entry]] = defaultdict(list)
+        for entry in new:
+            by_parent[parent_of(entry.path)].append(entry)
+        for parent in sorted(by_parent, key=lambda path: path.split("/")):
+            if parent not in coming:
+                found = self._look_beneath(parent, by_parent[parent], going)
+                coming -= found
+                self.steps.found += sorted(found)
+                self.steps.made = [entry for entry in self.steps.made if entry.path not in found]
+            else:
+                self._refuse_clashes(by_parent[parent], partial(self._folds, parent))
+
+    def _look_beneath(self, parent: str, entries: list[Entry], going: set[str]) -> set[str]:
+        """Look at one existing directory; the paths of excluded directories in it that will do as they are."""
+        with _looking(self.root_fd, parent) as fd:
+            other = moves.spelled_otherwise(fd, [_name(entry.path) for entry in entries])
+            for name, spelling in other.items():
+                if _join(parent, spelling) not in going:
+                    raise _clash(_join(parent, name), _join(parent, spelling))
+            self._refuse_clashes(entries, lambda: moves.folds_names(fd))
+            found = set()
+            for entry in entries:
+                name = _name(entry.path)
+                info = None if entry.path in going or name in other else moves.look(Place(fd, name))
+                if info is not None and stat.S_ISDIR(info.st_mode) and _is_directory(entry):
+                    found.add(entry.path)
+                elif info is not None:
+                    self._obstruct(entry.path)
+            return found
+
+    def _refuse_clashes(self, entries: list[Entry], folds: Callable[[], bool]) -> None:
+        """Raise RefusedError when two new names of one directory are one name to its file system."""
+        first_by_fold: dict[str, str] = {}
+        for entry in entries:
+            first = first_by_fold.setdefault(moves.folded(_name(entry.path)), entry.path)
+            if first != entry.path and folds():
+                raise _clash(first, entry.path)
+
+    def _folds(self, path: str) -> bool:
+        """Whether the directory that *path* will be made in takes upper and lower case for one."""
+        while path and self.scan.directory(path) is None:
+            path = parent_of(path)
+        with _looking(self.root_fd, path) as fd:
+            return moves.folds_names(fd)
+
+    def _obstruct(self, path: str) -> None:
+        if path in self.wish.forced:
+            raise RefusedError(
+                f"Something stands at {path} that cannot be taken into a restore point. Nothing was changed.",
+                hint="Move it away, or restore other paths.",
+                path=path,
+            )
+        self.obstructing.add(path)
+
+    def _empty_directories(self) -> None:
+        """Give up removing directories in which something stays."""
+        leaving: dict[str, set[str]] = defaultdict(set)
+        for entry in self.steps.deleted:
+            leaving[parent_of(entry.path)].add(_name(entry.path))
+        gone = []
+        for entry in reversed(self.steps.unmade):
+            path = entry.path
+            with _looking(self.root_fd, path) as fd:
+                left = sorted(set(os.listdir(fd)) - leaving[path])
+            if not left and not self._is_mounted(path):
+                gone.append(entry)
+                leaving[parent_of(path)].add(_name(path))
+                continue
+            if self._must_give_up(path, left):
+                gone = [entry for entry in gone if not is_at_or_below(entry.path, path)]
+        self.steps.unmade = gone[::-1]
+
+    def _must_give_up(self, path: str, left: Sequence[str]) -> bool:
+        """A directory that something is left in stays; whether a file should have gone there, and cannot."""
+        known = self.scan.names(path) or set[str]()
+        unknown = [name for name in left if name not in known]
+        if unknown and self._makes_way(path):
+            for name in unknown:
+                self._obstruct(_join(path, name))
+        elif self.pairs[path][1] is not None:
+            what = f"{_join(path, left[0])} must stay" if left else "something is mounted here"
+            self._block(path, f"a file should go here, but {what}")
+            return True
+        elif unknown or not left:
+            self.kept.setdefault(path, "it holds files that the rules exclude" if left else "something is mounted here")
+        return False
+
+    def _is_mounted(self, path: str) -> bool:
+        """Whether a directory is the top of another file system, so that it cannot be removed."""
+        return _device(self.scan, path) != _device(self.scan, parent_of(path))
+
+    def _block(self, path: str, why: str) -> None:
+        """Do nothing at or below *path* after all."""
+        steps = self.steps
+        self.kept[path] = why
+        steps.deleted = [entry for entry in steps.deleted if not is_at_or_below(entry.path, path)]
+        steps.written = [write for write in steps.written if write.after.path != path]
+
+    # --- the attributes of directories ---
+
+    def _settle(self) -> None:
+        """Every directory in which something changes, staging directories among it, or whose own attributes do."""
+        steps, differing = self.steps, self._differing_directories()
+        if steps.is_empty and not differing:
+            return
+        changed = {entry.path for entry in (*steps.deleted, *steps.unmade, *steps.made, *(w.after for w in steps.written))}
+        gone = {entry.path for entry in steps.unmade}
+        hosts = {host_of(self.scan, parent_of(path)) for path in changed}
+        places = {"", *hosts, *map(parent_of, changed), *(entry.path for entry in steps.made), *differing} - gone
+        made = {entry.path: entry for entry in steps.made}
+        for path in sorted(places, key=lambda path: path.split("/")):
+            if path in made:
+                steps.settled[path] = Settling(None, made[path].attributes)
+            else:
+                before = self._attributes_now(path)
+                steps.settled[path] = Settling(before, self._attributes_then(path) or before)
+
+    def _differing_directories(self) -> list[str]:
+        return [
+            path
+            for path, (before, after) in self.pairs.items()
+            if _is_directory(before) and _is_directory(after)
+            if self._is_looked_through(path) and path not in self.kept and not _is_same((before, after))
+        ]
+
+    def _attributes_now(self, path: str) -> Attributes:
+        with _looking(self.root_fd, path) as fd:
+            return contents.directory_attributes(fd)
+
+    def _attributes_then(self, path: str) -> Attributes | None:
+        before, after = self.pairs.get(path, (None, None))
+        return after.attributes if before and after and _is_directory(after) and self._is_looked_through(path) else None
+
+    def _is_looked_through(self, path: str) -> bool:
+        """Whether the rules take a directory; one that only leads to what is forced stays as it is, but in an undo."""
+        directory = self.scan.directory(path)
+        return directory is None or directory.complete or self.wish.settles_all
+
+    # --- for people ---
+
+    def _changes(self) -> Iterator[RestoreChange]:
+        steps = self.steps
+        cleared = {write.after.path for write in steps.written} | {entry.path for entry in steps.made}
+        for entry in (*steps.deleted, *steps.unmade):
+            if entry.path not in cleared:
+                yield self._told("delete", entry)
+        for entry in steps.made:
+            yield self._told("update" if self.pairs[entry.path][0] else "create", entry)
+        for write in steps.written:
+            there = self.pairs[write.after.path][0] if write.after.path in self.pairs else write.before
+            yield self._told("update" if there else "create", write.after, 0 if write.source else content_bytes(write.after))
+        for after in (*(after for _, after in steps.touched), *self.along):
+            yield self._told("attributes", after)
+        for path in self._differing_directories():
+            if (then := self.pairs[path][1]) is not None:
+                yield self._told("attributes", then)
+        for path, why in self.kept.items():
+            if parent_of(path) not in self.kept or self.kept[parent_of(path)] != why:
+                yield self._kept_change(path, why)
+
+    def _told(self, action: str, entry: Entry, size_bytes: int = 0) -> RestoreChange:
+        obstructs = entry.path in self.wish.obstructing
+        return RestoreChange(
+            action=action,  # type: ignore[arg-type]
+            path=entry.path,
+            kind=entry.attributes.kind,
+            size_bytes=size_bytes,
+            obstructs=obstructs,
+            text="the rules exclude what stands here" if obstructs else "",
+        )
+
+    def _kept_change(self, path: str, why: str) -> RestoreChange:
+        before, after = self.pairs[path]
+        kind = (before or after).attributes.kind  # type: ignore[union-attr]
+        if after is not None or path in self.lost:
+            self._problem(path, "not_restored", why)
+        return RestoreChange(action="kept", path=path, kind=kind, text=why)
+
+    def _problem(self, path: str, code: str, text: str) -> None:
+        self.steps.problems.append(Problem(path=path, code=code, text=text))
+
+    def _state(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self.pairs):
+            for entry in self.pairs[path]:
+                line = f"{path}\0{entry.oid}\0{format_line(entry.attributes)}\n" if entry else "-\n"
+                digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+def ways_to(path: str) -> list[str]:
+    """The directories above *path*, the top one not among them, from the top down."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+
+
+def _join(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent else name
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _is_directory(entry: Entry | None) -> bool:
+    return entry is not None and entry.attributes.kind == "directory"
+
+
+def _has_content_of(before: Entry, after: Entry) -> bool:
+    kinds = before.attributes.kind, after.attributes.kind
+    if kinds[0] != kinds[1]:
+        return False
+    return kinds[0] == "directory" or (before.oid, before.chunked, before.attributes.device) == (
+        after.oid,
+        after.chunked,
+        after.attributes.device,
+    )
+
+
+def _is_same(pair: Pair) -> bool:
+    """Whether both have the same content and attributes; which names share a file is `hardlinks`' to judge."""
+    before, after = pair
+    if before is None or after is None or not _has_content_of(before, after):
+        return False
+    return _plain(before.attributes) == _plain(after.attributes)
+
+
+def _plain(attributes: Attributes) -> Attributes:
+    return replace(attributes, link_group="", changed=False, unreadable=False)
+
+
+def _can_be_touched(before: Entry, after: Entry) -> bool:
+    return before.attributes.kind == "file" and _has_content_of(before, after)
+
+
+def _why_lost(before: Entry) -> str:
+    return "it cannot be read" if before.attributes.unreadable else f"it is a {before.attributes.kind}"
+
+
+def _clash(one: str, other: str) -> RefusedError:
+    return RefusedError(
+        f"The file system takes {one} and {other} for one name. Nothing was changed.",
+        hint="Restore to a file system that tells them apart, or only one of them.",
+        paths=[one, other],
+    )
+
+
+@contextmanager
+def _looking(root_fd: int, path: str) -> Iterator[int]:
+    """A directory of the target, for the length of the block."""
+    try:
+        with stage.opened(root_fd, path) as fd:
+            yield fd
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RefusedError(
+            f"{path} changed while it was looked at. Nothing was changed.", hint="Run it again.", path=path
+        ) from error
+    except OSError as error:
+        raise files.host_error(error, f"look into {path}") from error

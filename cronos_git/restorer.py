@@ -1,0 +1,315 @@
+"""One project and its store: everything that brings a backup back, and takes that back.
+
+Owns the order of things: lock, look, restore point, apply, log. Each step is `ops/`'s. Floor F8, between `keeper.Keeper` and
+`engine.Cronos`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronos_git.disk.files import host_error
+from cronos_git.disk.moves import locked_directory
+from cronos_git.errors import RefusedError, UsageError
+from cronos_git.events import Run
+from cronos_git.keeper import Keeper
+from cronos_git.model import IN_PLACE, Backup, RestorePlan, RestoreReport, RestoreRequest, Scope, SnapshotRequest
+from cronos_git.rules.identify import RESTORE_POINT
+from cronos_git.rules.names import slug
+
+if TYPE_CHECKING:  # imported where used: a listing needs none of it
+    from cronos_git.git.view import SnapshotView
+    from cronos_git.ops.restore import Look, Point, Prepared
+    from cronos_git.ops.subject import Subject
+
+_STRATEGIES = ("new_location", *IN_PLACE)
+
+
+class Restorer(Keeper):
+    """Restores; the arguments are `Reader`'s."""
+
+    # --- restore ---
+
+    def plan_restore(self, request: RestoreRequest, run: Run | None = None) -> RestorePlan:
+        """What a restore would do; writes nothing.
+
+        In place, a target that does not exist is planned as a new location.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError: No such backup or path.
+            ModuleScopeError: No such module in the backup, or several.
+            RefusedError: A new location is not absent or empty; the target holds the store or the project, or lies in the
+                store; something stands in the way of a restore in place.
+            UsageError: The strategy is unknown.
+            DamageError, AccessError, HostError, InterruptedRunError: The backup or the target cannot be read.
+
+        Cost: in place, one walk of the target, and the contents of its files that changed since the last backup.
+        """
+        run = run or Run()
+        drafted = self._draft(request)
+        if not drafted.is_in_place:
+            return drafted
+        return self._planned(drafted, run)
+
+    def apply_restore(self, plan: RestorePlan, run: Run | None = None, *, verify: bool | None = None) -> RestoreReport:
+        """Carry out a plan of `plan_restore` or `plan_undo`.
+
+        Args:
+            verify: Read every restored file back and compare it; None does so in place only.
+
+        Raises:
+            RefusedError: The target is no longer as the plan saw it. It is as it was.
+            StoreLockedError: Somebody else writes to the store, or restores into the target.
+            DiskFullError, AccessError, HostError, DamageError, InterruptedRunError: The target is as it was.
+
+        Durability: in place, when this returns, the new state survives a power cut, and the old one is in the restore point; if
+        killed earlier, the next command brings the old state back. For a new location see `ops.extract`.
+        """
+        run = run or Run()
+        if plan.is_in_place:
+            return self._apply_in_place(replace(plan, changes=(), state=""), run, verify is not False, expected=plan)
+        from cronos_git.ops import extract
+
+        facts = {"backup": plan.backup.id, "target": plan.target, "strategy": plan.strategy}
+        with self._operation("restore", run, **facts) as told:
+            with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
+                report = extract.apply(self.store, self.view(plan.backup), plan, verify=bool(verify), run=run)
+            told["problems"] = len(report.problems)
+        return report
+
+    def restore(self, request: RestoreRequest, run: Run | None = None) -> RestoreReport:
+        """Plan and apply in one; in place with one walk.
+
+        Raises:
+            All errors of `plan_restore` and `apply_restore`.
+
+        Durability: as for `apply_restore`.
+        """
+        run = run or Run()
+        drafted = self._draft(request)
+        if drafted.is_in_place:
+            return self._apply_in_place(drafted, run, request.verify is not False)
+        return self.apply_restore(drafted, run, verify=request.verify)
+
+    # --- undo ---
+
+    def plan_undo(self, run: Run | None = None) -> RestorePlan:
+        """What `undo` would do; writes nothing.
+
+        Raises:
+            BackupNotFoundError: No restore point is kept.
+            RefusedError: The last restore took none, or its own is no longer kept; or as for `plan_restore`.
+            DamageError, AccessError, HostError, InterruptedRunError: As for `plan_restore`.
+        """
+        return self._planned(self._draft_undo(), run or Run())
+
+    def undo(self, run: Run | None = None, *, verify: bool | None = None) -> RestoreReport:
+        """Bring back the state before the last restore in place, or before the last undo; takes a restore point itself.
+
+        Raises:
+            All errors of `plan_undo` and `apply_restore`.
+
+        Durability: as for `apply_restore`.
+        """
+        return self._apply_in_place(self._draft_undo(), run or Run(), verify is not False)
+
+    # --- drafts: what is wanted, before the target is looked at ---
+
+    def _draft(self, request: RestoreRequest) -> RestorePlan:
+        from cronos_git.ops import extract, restore
+
+        if request.strategy not in _STRATEGIES:
+            raise UsageError(
+                f"Unknown restore strategy {request.strategy!r}.", hint=f"This version has: {', '.join(_STRATEGIES)}."
+            )
+        backup = self.resolve(request.backup).backup
+        view = self.view(backup)
+        is_in_place = request.strategy in IN_PLACE
+        target = self._target(request, backup)
+        takes_point = is_in_place and (self.settings.restore_point if request.restore_point is None else request.restore_point)
+        drafted = restore.draft(backup, view, request, str(target), takes_point=takes_point, modules=self.settings.modules)
+        if is_in_place and os.path.lexists(target):
+            return drafted
+        return extract.plan(view, backup, drafted.paths, str(target))
+
+    def _target(self, request: RestoreRequest, backup: Backup) -> Path:
+        from cronos_git.ops import restore
+
+        if request.target is None:
+            if request.strategy not in IN_PLACE:
+                return self.project.parent / f"{self.project.name}-{backup.id}"
+            return Path(restore.taken_of(backup) or self.project)
+        target = Path(request.target)
+        if request.strategy in IN_PLACE and target.is_dir():
+            target = target.resolve()
+        target = Path(target.parent.resolve(), target.name) if target.name not in ("", "..") else target.resolve()
+        self._refuse_target(target)
+        return target
+
+    def _refuse_target(self, target: Path) -> None:
+        if target.is_relative_to(self.store_path):
+            raise RefusedError(f"The target {target} lies in the store.", hint="Choose another directory with --to.")
+        for what, path in (("the store", self.store_path), ("the project", self.project)):
+            if target != path and path.is_relative_to(target):
+                raise RefusedError(f"The target {target} holds {what} {path}.", hint="Choose another directory with --to.")
+
+    def _draft_undo(self) -> RestorePlan:
+        from cronos_git.ops import restore
+
+        last = next(
+            (done for done in self.operations() if done.facts.get("strategy") in IN_PLACE and done.result == "done"), None
+        )
+        point = restore.point_to_undo(self._catalog().backups, last)
+        return restore.draft_undo(point, self.view(point))
+
+    # --- in place ---
+
+    def _planned(self, drafted: RestorePlan, run: Run) -> RestorePlan:
+        with _open_target(drafted.target) as root_fd:
+            prepared = self._prepare(drafted, root_fd, self._looking(drafted.target, run))
+        prepared.look.abort()
+        return prepared.plan
+
+    def _prepare(self, drafted: RestorePlan, root_fd: int, look: Callable[[frozenset[str]], Look]) -> Prepared:
+        from cronos_git.ops import restore
+
+        view = self.view(drafted.backup)
+        made = restore.made_by(drafted, view, self._undone(drafted)) if drafted.verb == "undo" else restore.Made()
+        return restore.prepare(drafted, view, root_fd, look, made)
+
+    def _undone(self, drafted: RestorePlan) -> SnapshotView | None:
+        """What the restore that is to be undone had restored."""
+        from cronos_git.ops import catalog, restore
+
+        about = drafted.backup.metadata[restore.METADATA_KEY]
+        known = (*self._catalog().backups, *catalog.read_trash(self.store).backups)
+        restored = next((backup for backup in known if isinstance(about, dict) and backup.id == about["backup"]), None)
+        return self.view(restored) if restored else None
+
+    def _apply_in_place(
+        self, drafted: RestorePlan, run: Run, verify: bool, *, expected: RestorePlan | None = None
+    ) -> RestoreReport:
+        from cronos_git.ops import restore
+
+        started = time.monotonic()
+        view = self.view(drafted.backup)
+        facts = {
+            "backup": drafted.backup.id,
+            "target": drafted.target,
+            "strategy": drafted.strategy,
+            "paths": list(drafted.paths),
+        }
+        with self._operation(drafted.verb, run, **facts) as told, self._writing(run), _locked_target(drafted.target) as root_fd:
+            look = self._taking(drafted, run) if drafted.restore_point else self._looking(drafted.target, run)
+            prepared = self._prepare(drafted, root_fd, look)
+            try:
+                if expected is not None:
+                    restore.require_planned(expected, prepared.plan)
+                if prepared.steps.is_empty:
+                    told["unlogged"] = True
+                    return _nothing_done(prepared)
+                restore.require_space(prepared.plan)
+                point = self._point(prepared, told, run)
+                report = restore.apply(self.store, view, prepared, root_fd, point, run, verify=verify)
+            finally:
+                prepared.look.abort()  # nothing, once it has been finished
+            told["problems"] = len(report.problems)
+        return replace(report, duration_s=time.monotonic() - started)
+
+    def _point(self, prepared: Prepared, told: dict[str, object], run: Run) -> Point | None:
+        """The restore point to be taken; says what becomes of it."""
+        from cronos_git.ops import restore
+        from cronos_git.ops.snapshot import Taking
+
+        look = prepared.look
+        told["restore_point"] = None
+        if not isinstance(look, Taking):
+            return None
+        told["restore_point"] = identifier = look.id
+        metadata = {restore.METADATA_KEY: restore.purpose(prepared.plan, prepared.steps)}
+        look.request = replace(look.request, metadata=metadata)
+
+        def drop() -> None:
+            told["restore_point"] = None
+            self._drop_point(identifier, run)
+
+        return restore.Point(identifier, look.finish, drop)
+
+    def _taking(self, drafted: RestorePlan, run: Run) -> Callable[[frozenset[str]], Look]:
+        """Looks at the target by beginning its restore point."""
+        from cronos_git.ops import snapshot
+
+        backups = self._catalog().backups
+        request = SnapshotRequest(
+            name=f"before-{drafted.verb}",
+            type=RESTORE_POINT,
+            message=f"Before {drafted.verb} of {drafted.backup.id} ({drafted.strategy})",
+        )
+        about = self._circumstances()
+        return lambda forced: snapshot.begin(
+            self.store, backups, self._target_subject(drafted.target, forced), request, about, run
+        )
+
+    def _looking(self, target: str, run: Run) -> Callable[[frozenset[str]], Look]:
+        """Looks at the target and stores nothing."""
+        from cronos_git.ops import snapshot
+
+        backups, about = self._catalog().backups, self._circumstances()
+        return lambda forced: snapshot.look(self.store, backups, self._target_subject(target, forced), about, run)
+
+    def _target_subject(self, target: str, forced: frozenset[str]) -> Subject:
+        """The whole of a restore's target, by the project's rules; another directory than the project has a scope of its own."""
+        from cronos_git.ops.subject import describe
+
+        if target == str(self.project):
+            scope = Scope()
+        else:
+            digest = hashlib.sha256(os.fsencode(target)).hexdigest()[:8]
+            scope = Scope(name=f"{slug(Path(target).name)}-{digest}")
+        return describe(target, self.settings, SnapshotRequest(), scope=scope, forced=forced)
+
+
+def _nothing_done(prepared: Prepared) -> RestoreReport:
+    return RestoreReport(
+        plan=prepared.plan, files=0, size_bytes=0, problems=tuple(prepared.steps.problems), verified=0, duration_s=0.0
+    )
+
+
+@contextlib.contextmanager
+def _locked_target(target: str) -> Iterator[int]:
+    try:
+        with locked_directory(target) as fd:
+            yield fd
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_directory(target) from error
+    except OSError as error:
+        raise host_error(error, f"restore into {target}") from error
+
+
+@contextlib.contextmanager
+def _open_target(target: str) -> Iterator[int]:
+    try:
+        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_directory(target) from error
+    except OSError as error:
+        raise host_error(error, f"open {target}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _no_directory(target: str) -> RefusedError:
+    return RefusedError(
+        f"The target {target} is not a directory that could be restored in place. Nothing was changed.",
+        hint="Choose another directory with --to.",
+        target=target,
+    )
