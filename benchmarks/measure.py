@@ -23,12 +23,17 @@ KIB = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One child process: its arguments, directory, whole environment and, if it reads any, its input."""
+    """One child process: its arguments, directory, whole environment and, if it reads any, its input.
+
+    Attributes:
+        statuses: Exit statuses with which it has done what is measured.
+    """
 
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str]
     stdin: Path | None = None
+    statuses: tuple[int, ...] = (0,)
 
 
 Step = Sequence[Command]
@@ -79,7 +84,7 @@ def run_step(step: Step) -> bytes:
     """Run *step* without measuring; give back what its last command wrote to standard output.
 
     Raises:
-        ToolFailedError: A command could not be started or ended with a status other than 0.
+        ToolFailedError: A command could not be started or ended with a status other than it should.
     """
     output = b""
     for command in step:
@@ -123,7 +128,7 @@ def _run(command: Command) -> tuple[bytes, float, resource.struct_rusage]:
             _, status, usage = os.wait4(child.pid, 0)
             elapsed_s = time.perf_counter() - started
             child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        if child.returncode not in command.statuses:
             raise ToolFailedError(f"{_shown(command)}: status {child.returncode}\n{_tail(errors)}")
     return output, elapsed_s, usage
 

@@ -202,12 +202,16 @@ class Restic(InPlacePeer):
 
     def restore_in_place(self, pristine: Path) -> Step:
         options = ("--overwrite", "if-changed", "--delete") if self._restores_differences else ()
-        return [self._restic("restore", "latest", "--target", self.tree, *options)]
+        command = self._restic("restore", "latest", "--target", self.tree, *options)
+        return [command if options else replace(command, statuses=(0, 1))]  # 1: the symlinks that are there already
 
     def remark(self) -> str:
         if self._restores_differences:
             return ""
-        return "this version lacks `--overwrite` and `--delete`: it writes every file again and deletes none"
+        return (
+            "this version lacks `--overwrite` and `--delete`: it writes every file again, fails on links that exist, and "
+            "deletes none"
+        )
 
     @cached_property
     def _restores_differences(self) -> bool:

@@ -140,12 +140,12 @@ class Restorer(Keeper):
         return extract.plan(view, backup, drafted.paths, str(target))
 
     def _target(self, request: RestoreRequest, backup: Backup) -> Path:
-        from cronos_git.ops import restore
+        from cronos_git.ops import undoing
 
         if request.target is None:
             if request.strategy not in IN_PLACE:
                 return self.project.parent / f"{self.project.name}-{backup.id}"
-            return Path(restore.taken_of(backup) or self.project)
+            return Path(undoing.taken_of(backup) or self.project)
         target = Path(request.target)
         if request.strategy in IN_PLACE and target.is_dir():
             target = target.resolve()
@@ -161,13 +161,13 @@ class Restorer(Keeper):
                 raise RefusedError(f"The target {target} holds {what} {path}.", hint="Choose another directory with --to.")
 
     def _draft_undo(self) -> RestorePlan:
-        from cronos_git.ops import restore
+        from cronos_git.ops import undoing
 
         last = next(
             (done for done in self.operations() if done.facts.get("strategy") in IN_PLACE and done.result == "done"), None
         )
-        point = restore.point_to_undo(self._catalog().backups, last)
-        return restore.draft_undo(point, self.view(point))
+        point = undoing.point_to_undo(self._catalog().backups, last)
+        return undoing.draft_undo(point, self.view(point))
 
     # --- in place ---
 
@@ -178,17 +178,17 @@ class Restorer(Keeper):
         return prepared.plan
 
     def _prepare(self, drafted: RestorePlan, root_fd: int, look: Callable[[frozenset[str]], Look]) -> Prepared:
-        from cronos_git.ops import restore
+        from cronos_git.ops import restore, undoing
 
         view = self.view(drafted.backup)
-        made = restore.made_by(drafted, view, self._undone(drafted)) if drafted.verb == "undo" else restore.Made()
+        made = undoing.made_by(drafted, view, self._undone(drafted)) if drafted.verb == "undo" else undoing.Made()
         return restore.prepare(drafted, view, root_fd, look, made)
 
     def _undone(self, drafted: RestorePlan) -> SnapshotView | None:
         """What the restore that is to be undone had restored."""
-        from cronos_git.ops import catalog, restore
+        from cronos_git.ops import catalog, undoing
 
-        about = drafted.backup.metadata[restore.METADATA_KEY]
+        about = drafted.backup.metadata[undoing.METADATA_KEY]
         known = (*self._catalog().backups, *catalog.read_trash(self.store).backups)
         restored = next((backup for backup in known if isinstance(about, dict) and backup.id == about["backup"]), None)
         return self.view(restored) if restored else None
@@ -225,7 +225,7 @@ class Restorer(Keeper):
 
     def _point(self, prepared: Prepared, told: dict[str, object], run: Run) -> Point | None:
         """The restore point to be taken; says what becomes of it."""
-        from cronos_git.ops import restore
+        from cronos_git.ops import restore, undoing
         from cronos_git.ops.snapshot import Taking
 
         look = prepared.look
@@ -233,7 +233,7 @@ class Restorer(Keeper):
         if not isinstance(look, Taking):
             return None
         told["restore_point"] = identifier = look.id
-        metadata = {restore.METADATA_KEY: restore.purpose(prepared.plan, prepared.steps)}
+        metadata = {undoing.METADATA_KEY: undoing.purpose(prepared.plan, prepared.steps)}
         look.request = replace(look.request, metadata=metadata)
 
         def drop() -> None:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,8 +30,8 @@ from cronos_git.events import Advanced, Finished, Noticed, Run, Started
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import Entry, Problem
 from cronos_git.ops.journal import Journal
-from cronos_git.ops.places import ASIDE, Doors, Flush, Slots, flush_files, opened_file
-from cronos_git.ops.planning import Steps, Write, host_of, parent_of
+from cronos_git.ops.places import ASIDE, Doors, Flush, Slots, at, flush_files, opened_file, put
+from cronos_git.ops.steps import Steps, Write, host_of, join, name_of, parent_of
 from cronos_git.ops.unwinding import finish, roll_back
 from cronos_git.ops.writing import BATCH_FILES, Destination, Written, content_bytes, cut, reads_back, restore_error, write_batches
 from cronos_git.rules.attributes import format_line
@@ -75,7 +75,7 @@ def intent(target: Target, steps: Steps) -> dict[str, Any]:
         "phase": "staging",
         "target": target.path,
         "inode": os.fstat(target.fd).st_ino,
-        "stagings": [_join(host, name) for host in hosts],
+        "stagings": [join(host, name) for host in hosts],
         "hosts": [[host, format_line(attributes)] for host in hosts if (attributes := before[host])],
     }
 
@@ -192,7 +192,7 @@ class _Moving:
         with Doors(self.target.fd, opens=True) as doors:  # also where the top directory is read-only
             for staging in self.record["stagings"]:
                 doors.open(parent_of(staging))
-        with _at(self.target.path):
+        with at(self.target.path):
             for path in self.slots.directories:
                 stage.make_staging(self.target.fd, path)
         own = [write for write in self.steps.written if not write.source]
@@ -260,7 +260,7 @@ class _Moving:
         with Doors(self.target.fd) as doors:
             for entry in old:
                 info = moves.look(doors.place(entry.path))
-                if info is None or found(_name(entry.path), info) != self._seen(entry.path):
+                if info is None or found(name_of(entry.path), info) != self._seen(entry.path):
                     raise changed_meanwhile(entry.path)
 
     def _seen(self, path: str) -> Found:
@@ -310,20 +310,20 @@ class _Moving:
         with Doors(self.target.fd, opens=True) as doors:
             for count, (path, slot, stamp) in enumerate(record["deleted"]):
                 self._advance(count, path)
-                with _at(path):
+                with at(path):
                     moves.move(doors.place(path), doors.place(slot))
                 _require(doors.place(slot), stamp, path)
             for entry in reversed(self.steps.unmade):
                 doors.forget(entry.path)
-                with _at(entry.path):
+                with at(entry.path):
                     moves.remove_directory(doors.place(entry.path))
             for entry in self.steps.made:
-                with _at(entry.path):
+                with at(entry.path):
                     stage.make_directory(*doors.place(entry.path))
             for count, (path, slot, _, old) in enumerate(record["written"], len(record["deleted"])):
                 self._advance(count, path)
-                with _at(path):
-                    came = _put(doors.place(path), doors.place(slot), replaces=old is not None)
+                with at(path):
+                    came = put(doors.place(path), doors.place(slot), replaces=old is not None)
                 if old is not None:
                     _require(came, old, path)
             flush = Flush(len(self.steps.touched) + len(self.steps.settled))
@@ -384,37 +384,7 @@ class _Moving:
 _MOVES = ("deleted", "written", "unmade", "made", "touched", "settled")
 
 
-def _put(place: Place, slot: Place, *, replaces: bool) -> Place:
-    """Bring what is in the slot to its place, and what is there into the slot, or beside it; where that is now."""
-    came = slot
-    if not replaces:
-        moves.move(slot, place)
-    elif not moves.swap(slot, place):
-        came = Place(slot.dir_fd, slot.name + ASIDE)
-        moves.move(place, came)
-        moves.move(slot, place)
-    return came
-
-
-@contextmanager
-def _at(path: str) -> Iterator[None]:
-    """Let an error of the block name the whole path; calls below an open directory only know the last part."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = path
-        raise
-
-
 def _require(place: Place, stamp: Sequence[int], path: str) -> None:
     info = moves.look(place)
     if info is None or moves.stamp_of(info) != tuple(stamp):
         raise changed_meanwhile(path)
-
-
-def _join(parent: str, name: str) -> str:
-    return f"{parent}/{name}" if parent else name
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]

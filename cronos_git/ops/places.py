@@ -12,7 +12,7 @@ from cronos_git.disk import files, moves
 from cronos_git.disk.moves import Place
 from cronos_git.disk.scanned import Scan
 from cronos_git.disk.walk import open_beneath
-from cronos_git.ops.planning import host_of, parent_of
+from cronos_git.ops.steps import host_of, parent_of
 from cronos_git.ops.writing import BATCH_FILES
 
 _FLUSH_ONE_BY_ONE = 64
@@ -156,3 +156,25 @@ def flush_files(root_fd: int, stagings: Sequence[str], written: Sequence[str], d
         for path in directories:
             flush.one(doors.open(path), path)
     flush.end(root_fd, stagings)
+
+
+def put(place: Place, slot: Place, *, replaces: bool) -> Place:
+    """Bring what is in the slot to its place, and what is there into the slot, or beside it; where that is now."""
+    came = slot
+    if not replaces:
+        moves.move(slot, place)
+    elif not moves.swap(slot, place):
+        came = Place(slot.dir_fd, slot.name + ASIDE)
+        moves.move(place, came)
+        moves.move(slot, place)
+    return came
+
+
+@contextmanager
+def at(path: str) -> Iterator[None]:
+    """Let an error of the block name the whole path; calls below an open directory only know the last part."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise

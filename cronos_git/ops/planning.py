@@ -13,117 +13,34 @@ Cost: objects and `lstat`s in proportion to what differs, and a listing for each
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from cronos_git.disk import contents, files, moves, stage
-from cronos_git.disk.moves import Place
-from cronos_git.disk.walk import Scan
+from cronos_git.disk import contents, stage
+from cronos_git.disk.scanned import Scan
 from cronos_git.errors import RefusedError
 from cronos_git.git.view import Pair, SnapshotView, diff_all
 from cronos_git.model import Attributes, Entry, Problem, RestoreChange
+from cronos_git.ops import obstacles
 from cronos_git.ops.hardlinks import Links, plan_links
+from cronos_git.ops.obstacles import looking
+from cronos_git.ops.steps import (
+    Planned,
+    Settling,
+    Steps,
+    Wish,
+    Write,
+    device_of,
+    host_of,
+    is_at_or_below,
+    join,
+    name_of,
+    parent_of,
+    ways_to,
+)
 from cronos_git.ops.writing import content_bytes, is_restorable, why_absent
 from cronos_git.rules.attributes import format_line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a restore is to reach.
-
-    Attributes:
-        desired: The desired tree.
-        tops: The paths that are restored, none below another; `("",)` for everything.
-        keeps_extra: Leave alone what the desired tree lacks.
-        knows: Whether a path that the desired tree lacks was really absent: its path, and whether it is a directory.
-        forced: Paths that the look at the target took in whatever the rules say.
-        obstructing: Those of them that stand in the way.
-        settles_all: Set also the attributes of directories that the rules exclude now, where they lead to what is forced.
-    """
-
-    desired: SnapshotView
-    tops: tuple[str, ...]
-    keeps_extra: bool
-    knows: Callable[[str, bool], bool]
-    forced: frozenset[str] = frozenset()
-    obstructing: frozenset[str] = frozenset()
-    settles_all: bool = False
-
-    def covers(self, path: str) -> bool:
-        """Whether *path* is restored."""
-        return any(is_at_or_below(path, top) for top in self.tops)
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A file, link or FIFO to be written anew.
-
-    Attributes:
-        before: What stands there, None for nothing.
-        source: Path of the file that it becomes another name of, or empty.
-    """
-
-    before: Entry | None
-    after: Entry
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Settling:
-    """A directory whose attributes are set in the end, as something in it changed or they shall differ.
-
-    Attributes:
-        before: None for a directory that is made.
-    """
-
-    before: Attributes | None
-    after: Attributes
-
-
-@dataclass(slots=True)
-class Steps:
-    """What is to be done, in this order; each list in the order of paths, parents before what they hold.
-
-    Attributes:
-        deleted: Entries, not directories, that go.
-        unmade: Directories that go, when they are empty then.
-        made: Directories that come.
-        written: Entries, not directories, that are written.
-        touched: Files of which only attributes are set: before and after.
-        found: Directories that were to come, and are there though the rules exclude them; they stay as they are.
-        settled: Directories by path.
-        changes: All of that, and what is kept, for people.
-        state: Identifies what was seen at every path concerned.
-    """
-
-    deleted: list[Entry] = field(default_factory=list)
-    unmade: list[Entry] = field(default_factory=list)
-    made: list[Entry] = field(default_factory=list)
-    written: list[Write] = field(default_factory=list)
-    touched: list[tuple[Entry, Entry]] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
-    settled: dict[str, Settling] = field(default_factory=dict)
-    changes: list[RestoreChange] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    state: str = ""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.deleted or self.unmade or self.made or self.written or self.touched or self.settled)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """Steps, or the paths that must be looked at too before there can be any."""
-
-    steps: Steps
-    obstructing: frozenset[str]
 
 
 def plan(root_fd: int, scan: Scan, ours: SnapshotView, wish: Wish) -> Planned:
@@ -134,30 +51,6 @@ def plan(root_fd: int, scan: Scan, ours: SnapshotView, wish: Wish) -> Planned:
         AccessError, HostError: A directory cannot be looked into.
     """
     return _Planner(root_fd, scan, ours, wish).plan()
-
-
-def host_of(scan: Scan, path: str) -> str:
-    """The topmost directory on the file system that *path*, or what of it is there, lies on."""
-    while path and scan.directory(path) is None:
-        path = parent_of(path)
-    while path and _device(scan, path) == _device(scan, parent_of(path)):
-        path = parent_of(path)
-    return path
-
-
-def _device(scan: Scan, path: str) -> int:
-    directory = scan.directory(path)
-    return directory.info.device if directory else scan.device
-
-
-def is_at_or_below(path: str, top: str) -> bool:
-    """Whether *path* is *top* or lies in it."""
-    return not top or path == top or path.startswith(top + "/")
-
-
-def parent_of(path: str) -> str:
-    """The directory that *path* lies in."""
-    return path.rpartition("/")[0]
 
 
 class _Planner:
@@ -303,46 +196,15 @@ class _Planner:
         for entry in new:
             by_parent[parent_of(entry.path)].append(entry)
         for parent in sorted(by_parent, key=lambda path: path.split("/")):
-            if parent not in coming:
-                found = self._look_beneath(parent, by_parent[parent], going)
-                coming -= found
-                self.steps.found += sorted(found)
-                self.steps.made = [entry for entry in self.steps.made if entry.path not in found]
-            else:
-                self._refuse_clashes(by_parent[parent], partial(self._folds, parent))
-
-    def _look_beneath(self, parent: str, entries: list[Entry], going: set[str]) -> set[str]:
-        """Look at one existing directory; the paths of excluded directories in it that will do as they are."""
-        with _looking(self.root_fd, parent) as fd:
-            other = moves.spelled_otherwise(fd, [_name(entry.path) for entry in entries])
-            for name, spelling in other.items():
-                if _join(parent, spelling) not in going:
-                    raise _clash(_join(parent, name), _join(parent, spelling))
-            self._refuse_clashes(entries, lambda: moves.folds_names(fd))
-            found = set()
-            for entry in entries:
-                name = _name(entry.path)
-                info = None if entry.path in going or name in other else moves.look(Place(fd, name))
-                if info is not None and stat.S_ISDIR(info.st_mode) and _is_directory(entry):
-                    found.add(entry.path)
-                elif info is not None:
-                    self._obstruct(entry.path)
-            return found
-
-    def _refuse_clashes(self, entries: list[Entry], folds: Callable[[], bool]) -> None:
-        """Raise RefusedError when two new names of one directory are one name to its file system."""
-        first_by_fold: dict[str, str] = {}
-        for entry in entries:
-            first = first_by_fold.setdefault(moves.folded(_name(entry.path)), entry.path)
-            if first != entry.path and folds():
-                raise _clash(first, entry.path)
-
-    def _folds(self, path: str) -> bool:
-        """Whether the directory that *path* will be made in takes upper and lower case for one."""
-        while path and self.scan.directory(path) is None:
-            path = parent_of(path)
-        with _looking(self.root_fd, path) as fd:
-            return moves.folds_names(fd)
+            if parent in coming:
+                obstacles.refuse_clashes(self.root_fd, self.scan, parent, by_parent[parent])
+                continue
+            found = obstacles.look_in(self.root_fd, parent, by_parent[parent], going)
+            coming -= found.directories
+            self.steps.found += sorted(found.directories)
+            self.steps.made = [entry for entry in self.steps.made if entry.path not in found.directories]
+            for path in found.others:
+                self._obstruct(path)
 
     def _obstruct(self, path: str) -> None:
         if path in self.wish.forced:
@@ -357,15 +219,14 @@ class _Planner:
         """Give up removing directories in which something stays."""
         leaving: dict[str, set[str]] = defaultdict(set)
         for entry in self.steps.deleted:
-            leaving[parent_of(entry.path)].add(_name(entry.path))
+            leaving[parent_of(entry.path)].add(name_of(entry.path))
         gone = []
         for entry in reversed(self.steps.unmade):
             path = entry.path
-            with _looking(self.root_fd, path) as fd:
-                left = sorted(set(os.listdir(fd)) - leaving[path])
+            left = sorted(obstacles.names_in(self.root_fd, path) - leaving[path])
             if not left and not self._is_mounted(path):
                 gone.append(entry)
-                leaving[parent_of(path)].add(_name(path))
+                leaving[parent_of(path)].add(name_of(path))
                 continue
             if self._must_give_up(path, left):
                 gone = [entry for entry in gone if not is_at_or_below(entry.path, path)]
@@ -377,9 +238,9 @@ class _Planner:
         unknown = [name for name in left if name not in known]
         if unknown and self._makes_way(path):
             for name in unknown:
-                self._obstruct(_join(path, name))
+                self._obstruct(join(path, name))
         elif self.pairs[path][1] is not None:
-            what = f"{_join(path, left[0])} must stay" if left else "something is mounted here"
+            what = f"{join(path, left[0])} must stay" if left else "something is mounted here"
             self._block(path, f"a file should go here, but {what}")
             return True
         elif unknown or not left:
@@ -388,7 +249,7 @@ class _Planner:
 
     def _is_mounted(self, path: str) -> bool:
         """Whether a directory is the top of another file system, so that it cannot be removed."""
-        return _device(self.scan, path) != _device(self.scan, parent_of(path))
+        return device_of(self.scan, path) != device_of(self.scan, parent_of(path))
 
     def _block(self, path: str, why: str) -> None:
         """Do nothing at or below *path* after all."""
@@ -425,7 +286,7 @@ class _Planner:
         ]
 
     def _attributes_now(self, path: str) -> Attributes:
-        with _looking(self.root_fd, path) as fd:
+        with looking(self.root_fd, path) as fd:
             return contents.directory_attributes(fd)
 
     def _attributes_then(self, path: str) -> Attributes | None:
@@ -489,20 +350,6 @@ class _Planner:
         return digest.hexdigest()
 
 
-def ways_to(path: str) -> list[str]:
-    """The directories above *path*, the top one not among them, from the top down."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-
-
-def _join(parent: str, name: str) -> str:
-    return f"{parent}/{name}" if parent else name
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 def _is_directory(entry: Entry | None) -> bool:
     return entry is not None and entry.attributes.kind == "directory"
 
@@ -536,25 +383,3 @@ def _can_be_touched(before: Entry, after: Entry) -> bool:
 
 def _why_lost(before: Entry) -> str:
     return "it cannot be read" if before.attributes.unreadable else f"it is a {before.attributes.kind}"
-
-
-def _clash(one: str, other: str) -> RefusedError:
-    return RefusedError(
-        f"The file system takes {one} and {other} for one name. Nothing was changed.",
-        hint="Restore to a file system that tells them apart, or only one of them.",
-        paths=[one, other],
-    )
-
-
-@contextmanager
-def _looking(root_fd: int, path: str) -> Iterator[int]:
-    """A directory of the target, for the length of the block."""
-    try:
-        with stage.opened(root_fd, path) as fd:
-            yield fd
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RefusedError(
-            f"{path} changed while it was looked at. Nothing was changed.", hint="Run it again.", path=path
-        ) from error
-    except OSError as error:
-        raise files.host_error(error, f"look into {path}") from error

@@ -11,23 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from cronos_git.disk import stage
 from cronos_git.disk.scanned import Scan
-from cronos_git.errors import BackupNotFoundError, DiskFullError, RefusedError
+from cronos_git.errors import DiskFullError, RefusedError
 from cronos_git.events import Run
 from cronos_git.git.store import Store
-from cronos_git.git.view import SnapshotView, diff_all
-from cronos_git.model import Backup, Entry, Operation, RestorePlan, RestoreReport, RestoreRequest
+from cronos_git.git.view import SnapshotView
+from cronos_git.model import Backup, RestorePlan, RestoreReport, RestoreRequest
 from cronos_git.ops import journal, moving, planning
 from cronos_git.ops.knowledge import Knowledge
-from cronos_git.ops.planning import Steps, Wish, is_at_or_below, ways_to
+from cronos_git.ops.steps import Steps, Wish, is_at_or_below, without_nested
+from cronos_git.ops.undoing import Made
 from cronos_git.ops.writing import Destination, content_bytes
-from cronos_git.rules.identify import RESTORE_POINT
-
-METADATA_KEY = "restore"
-"""Key of a restore point's metadata under which stands what it was taken for; see `purpose`."""
 
 
 class Look(Protocol):
@@ -93,7 +90,7 @@ def draft(
 
     directories = lambda: (entry.path for entry in view.walk() if entry.attributes.kind == "directory")  # noqa: E731
     named = resolve_modules(request.modules, modules, lambda path: view.find_if_any(path) is not None, directories)
-    paths = _without_nested((*request.paths, *named))
+    paths = without_nested((*request.paths, *named))
     for path in paths:
         view.find(path)
     return RestorePlan(
@@ -105,134 +102,6 @@ def draft(
         directories=0,
         size_bytes=0,
         restore_point=takes_point,
-    )
-
-
-def draft_undo(point: Backup, view: SnapshotView) -> RestorePlan:
-    """The plan to take back the restore that *point* was taken for, before the target is looked at.
-
-    Raises:
-        RefusedError: The backup does not say what it was taken for.
-    """
-    about = _about(point)
-    if not about:
-        raise RefusedError(
-            f"{point.id} does not say which restore it was taken for.",
-            hint=f"`cronos restore {point.id} --strategy replace` brings that state back.",
-        )
-    paths = _without_nested(_widened(view, path) for path in about["paths"])
-    return RestorePlan(
-        backup=point,
-        strategy="replace",
-        target=about["target"],
-        paths=() if "" in paths else paths,
-        files=0,
-        directories=0,
-        size_bytes=0,
-        verb="undo",
-        restore_point=True,
-    )
-
-
-def _about(point: Backup) -> Mapping[str, Any]:
-    about = point.metadata.get(METADATA_KEY)
-    return about if isinstance(about, Mapping) else {}
-
-
-def purpose(plan: RestorePlan, steps: Steps) -> dict[str, Any]:
-    """What a restore point must say so that the restore can be undone."""
-    return {
-        "verb": plan.verb,
-        "backup": plan.backup.id,
-        "strategy": plan.strategy,
-        "target": plan.target,
-        "paths": list(plan.paths),
-        **({"found": steps.found} if steps.found else {}),
-    }
-
-
-def taken_of(backup: Backup) -> str | None:
-    """The directory that a restore point is of; None for any other backup, which is of the project."""
-    about = backup.metadata.get(METADATA_KEY)
-    return str(about["target"]) if backup.type == RESTORE_POINT and isinstance(about, Mapping) else None
-
-
-def point_to_undo(backups: Iterable[Backup], last: Operation | None) -> Backup:
-    """The restore point of the last restore.
-
-    Args:
-        last: What the log tells of the last restore; None when it tells of none.
-
-    Raises:
-        BackupNotFoundError: There was no restore, as far as is known.
-        RefusedError: The restore took none, or it is no longer kept; the one before tells of an older state.
-    """
-    points = [backup for backup in backups if backup.type == RESTORE_POINT and METADATA_KEY in backup.metadata]
-    newest = max(points, key=lambda backup: backup.sequence, default=None)
-    if last is not None:
-        own = last.facts.get("restore_point")
-        is_later = newest is not None and newest.created > last.time  # of a restore that was killed before it was logged
-        if not is_later and own not in {point.id for point in points}:
-            raise _not_undoable(last, newest)
-    if newest is None:
-        raise BackupNotFoundError(
-            "There is no restore to undo: no restore point is kept.", hint="`cronos operations` tells what was done."
-        )
-    return newest
-
-
-def _not_undoable(last: Operation, older: Backup | None) -> RefusedError:
-    own, target = last.facts.get("restore_point"), last.facts.get("target")
-    hints = [f"If it is in the trash, `cronos undelete {own}` brings it back."] if own else []
-    if older is not None:
-        brings = f"cronos restore {older.id} --strategy replace"
-        hints.append(f"The state before the restore before that is {older.id}: {brings}.")
-    why = f"cannot be undone: its restore point {own} is not kept" if own else "took no restore point, so it cannot be undone"
-    return RefusedError(
-        f"The last restore, into {target}, {why}.", hint=" ".join(hints) or "`cronos list` tells which backups there are."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What an undone restore made: it goes even where the rules exclude it.
-
-    Attributes:
-        files: Paths of what is no directory.
-        directories: Paths of directories.
-        bare: Those of them that it made empty.
-    """
-
-    files: frozenset[str] = frozenset()
-    directories: frozenset[str] = frozenset()
-    bare: frozenset[str] = frozenset()
-
-    @property
-    def forced(self) -> frozenset[str]:
-        """What a look at the target must take in to see all of it."""
-        return self.files | self.bare
-
-    def holds(self, path: str) -> bool:
-        """Whether the undone restore made *path*, or a file that this is now a directory in whose place."""
-        return path in self.directories or not self.files.isdisjoint((path, *ways_to(path)))
-
-
-def made_by(plan: RestorePlan, point: SnapshotView, restored: SnapshotView | None) -> Made:
-    """What an undone restore made.
-
-    Args:
-        restored: What was restored; None when it is gone, and then nothing excluded goes.
-    """
-    if restored is None:
-        return Made()
-    pairs = diff_all(point, restored, plan.paths or ("",))
-    found = frozenset(_about(plan.backup).get("found", ()))
-    new = [after for before, after in pairs if after is not None and before is None and after.path not in found]
-    directories = frozenset(entry.path for entry in new if entry.attributes.kind == "directory")
-    return Made(
-        files=frozenset(entry.path for entry in new) - directories,
-        directories=directories,
-        bare=directories - {planning.parent_of(entry.path) for entry in new},
     )
 
 
@@ -397,22 +266,4 @@ def _tops(plan: RestorePlan, view: SnapshotView) -> tuple[str, ...]:
     wanted = plan.paths or ("",)
     inner = [path for path in wanted if any(is_at_or_below(path, top) for top in covered)]
     outer = [top for top in covered if any(top != path and is_at_or_below(top, path) for path in wanted)]
-    return _without_nested((*inner, *outer))
-
-
-def _without_nested(paths: Iterable[str]) -> tuple[str, ...]:
-    """The paths that lie in none of the others, sorted."""
-    kept: list[str] = []
-    for path in sorted(set(paths), key=lambda path: path.split("/") if path else []):
-        if not any(is_at_or_below(path, other) for other in kept):
-            kept.append(path)
-    return tuple(kept)
-
-
-def _widened(view: SnapshotView, path: str) -> str:
-    """*path*, or the first thing on the way to it that was no directory before the restore."""
-    for way in ways_to(path):
-        found = view.find_if_any(way)
-        if found is None or isinstance(found, Entry):
-            return way
-    return path
+    return without_nested((*inner, *outer))

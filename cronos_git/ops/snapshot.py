@@ -13,27 +13,27 @@ exclusive lock for `take`. Floor F7.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cronos_git.disk import contents, fingerprints
+from cronos_git.disk import fingerprints
 from cronos_git.disk.fingerprints import StatCache
 from cronos_git.disk.scanned import Scan
-from cronos_git.errors import ObjectMissingError, UsageError
+from cronos_git.errors import UsageError
 from cronos_git.events import Run, tolerating
 from cronos_git.git import timeline
-from cronos_git.git.pack import HashSink, ObjectSink, PackResult, PackWriter, object_id
+from cronos_git.git.pack import HashSink, ObjectSink, PackResult, PackWriter
 from cronos_git.git.project import read_repository
 from cronos_git.git.store import Store
-from cronos_git.git.trees import MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
 from cronos_git.git.view import SnapshotView, diff_views
 from cronos_git.model import Backup, Excluded, Scope, SnapshotPlan, SnapshotReport, SnapshotRequest
 from cronos_git.ops import catalog
 from cronos_git.ops.capture import Captured, CaptureOptions, capture
+from cronos_git.ops.captured import CapturedView, KeepingSink, add_commit
 from cronos_git.ops.subject import Subject
 from cronos_git.rules import record
 from cronos_git.rules.identify import RESTORE_POINT
@@ -50,63 +50,10 @@ class Circumstances:
     tool_version: str
     default_name: str
 
-
-class CapturedView:
-    """The state of a project now, readable like the objects of a store.
-
-    Trees and attribute records come from the capture, everything else from the store, and the contents of files that were
-    only hashed from the project itself.
-    """
-
-    def __init__(self, store: Store | None, root: str, kept: Mapping[str, tuple[str, bytes]], sources: Mapping[str, str]) -> None:
-        self._store = store
-        self._root = root
-        self._kept = kept
-        self._sources = sources
-
-    def read(self, oid: str, /) -> tuple[str, bytes]:
-        """Kind and body of an object.
-
-        Raises:
-            ObjectMissingError: The file that had this content has changed since it was looked at.
-        """
-        if oid in self._kept:
-            return self._kept[oid]
-        if oid in self._sources:
-            return "blob", self._read_source(oid)
-        if self._store is None:
-            raise ObjectMissingError(f"Object {oid} is not stored.", oid=oid)
-        return self._store.read(oid)
-
-    def _read_source(self, oid: str) -> bytes:
-        path = self._sources[oid]
-        try:
-            body = contents.read_now(self._root, path)
-        except OSError as error:
-            raise ObjectMissingError(f"{path} can no longer be read: {error}.", path=path) from error
-        if object_id("blob", body).hex() != oid:
-            raise ObjectMissingError(f"{path} changed while it was compared.", hint="Run it again.", path=path)
-        return body
-
-
-class _KeepingSink:
-    """Passes objects on and keeps trees, commits and records, which are small, to be read back before they are in the store."""
-
-    def __init__(self, sink: ObjectSink, kept: dict[str, tuple[str, bytes]] | None = None) -> None:
-        self._sink = sink
-        self.stores = sink.stores
-        self.kept = {} if kept is None else kept
-
-    def add(self, kind: str, body: bytes) -> bytes:
-        oid = self._sink.add(kind, body)
-        self.kept[oid.hex()] = (kind, body)
-        return oid
-
-    def add_content(self, body: bytes) -> bytes:
-        return self._sink.add_content(body)
-
-    def add_packed(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
-        self._sink.add_packed(objects)
+    @property
+    def line(self) -> bytes:
+        """Who and when, as a commit says it."""
+        return record.identity_line(self.identity, self.now)
 
 
 def take(
@@ -179,10 +126,10 @@ class Looked:
 
 def look(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> Looked:
     """Capture the project as it is now, storing nothing, and show it as a snapshot."""
-    sink = _KeepingSink(HashSink())
+    sink = KeepingSink(HashSink())
     cache = _load_cache(store, backups, subject) if store is not None else StatCache()
     captured = capture(subject.root, _options(subject, about, remember_sources=True), cache, sink, run)
-    commit = _add_commit(sink, captured, b"{}\n", about, "now")
+    commit = add_commit(sink, captured, b"{}\n", about.line, "now")
     return Looked(captured, SnapshotView(CapturedView(store, subject.root, sink.kept, captured.sources), commit.hex()))
 
 
@@ -210,17 +157,6 @@ def _load_cache(store: Store, backups: Sequence[Backup], subject: Subject) -> St
     if subject.root != store.project_root:
         return StatCache()  # it knows the project, and nothing of another restore's target
     return fingerprints.load_statcache(store.statcache, {backup.commit for backup in backups}, store.whole_packs)
-
-
-def _add_commit(sink: ObjectSink, captured: Captured, snapshot: bytes, about: Circumstances, message: str) -> bytes:
-    def tree(**entries: bytes) -> bytes:
-        return sink.add("tree", format_tree(TreeEntry(MODE_DIRECTORY, name.encode(), oid) for name, oid in entries.items()))
-
-    described = TreeEntry(MODE_FILE, b"snapshot.json", sink.add("blob", snapshot))
-    meta = sink.add("tree", format_tree([described, TreeEntry(MODE_DIRECTORY, b"attributes", captured.attributes)]))
-    root = tree(data=captured.data, meta=meta)
-    who = record.identity_line(about.identity, about.now)
-    return sink.add("commit", record.format_commit(tree=root.hex(), parents=(), identity_line=who, message=message))
 
 
 def _excluded(captured: Captured) -> Excluded:
@@ -267,7 +203,7 @@ class Taking:
         self.writer = PackWriter(store.pack_dir, store.index.contains)
         # What trees and records are is only asked for comparing; a first backup is compared with nothing, and may be large.
         is_compared = self.previous is not None or request.type == RESTORE_POINT
-        self.kept = _KeepingSink(self.writer) if is_compared else None
+        self.kept = KeepingSink(self.writer) if is_compared else None
         self.sink: ObjectSink = self.kept or self.writer
         self.cache = _load_cache(store, backups, subject)
 
@@ -285,7 +221,7 @@ class Taking:
         """What was captured, as a snapshot; the contents of files that are new cannot be read from it."""
         if self.kept is None:
             raise UsageError("The trees of this backup were not kept.")
-        return self._view_of(_add_commit(_KeepingSink(HashSink(), self.kept.kept), self.captured, b"{}\n", self.about, "now"))
+        return self._view_of(add_commit(KeepingSink(HashSink(), self.kept.kept), self.captured, b"{}\n", self.about.line, "now"))
 
     def is_unchanged(self) -> bool:
         """Whether no backup is wanted, as the last one holds just what was captured, and nothing of that was lost."""
@@ -347,7 +283,7 @@ class Taking:
         """Add record, trees and commit; the backup, with everything known but the tag."""
         draft = self._draft()
         snapshot = record.format_json(self._describe(draft))
-        commit = _add_commit(self.sink, self.captured, snapshot, self.about, record.snapshot_message(draft))
+        commit = add_commit(self.sink, self.captured, snapshot, self.about.line, record.snapshot_message(draft))
         counts = self._count_changes(commit)
         return replace(draft, commit=commit.hex(), added=counts["added"], changed=counts["changed"], removed=counts["removed"])
 
@@ -443,7 +379,7 @@ class Taking:
             tip = timeline.rebuild(self.writer.add, self.store, earlier)
         else:
             tip = self.store.ref(ref)
-        who = record.identity_line(self.about.identity, self.about.now)
+        who = self.about.line
         return timeline.append(self.writer.add, tip, backup, self.captured.data.hex(), who)
 
     def _save_cache(self, old: StatCache, backup: Backup) -> None:

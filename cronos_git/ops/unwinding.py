@@ -14,7 +14,7 @@ from typing import Any
 from cronos_git.disk import moves, stage
 from cronos_git.disk.moves import Place
 from cronos_git.ops.places import ASIDE, Doors, Flush, is_there, look_at, opened_file, sync_all
-from cronos_git.ops.planning import parent_of
+from cronos_git.ops.steps import join, parent_of
 from cronos_git.rules.attributes import parse_line
 
 _EMPTIED = "-emptied"
@@ -192,7 +192,7 @@ def _clear(doors: Doors, path: str, slot: str, *, is_ours: bool) -> list[str]:
     name = os.fsdecode(os.fsencode(place.name)[:_RESCUED_BYTES])  # the longest names leave no room for an ending
     rescued = Place(place.dir_fd, f"{name}.rescued-{os.urandom(4).hex()}")
     moves.move(place, rescued)
-    return [f"{path} was changed by somebody else meanwhile; that version is now {_join(parent_of(path), rescued.name)}."]
+    return [f"{path} was changed by somebody else meanwhile; that version is now {join(parent_of(path), rescued.name)}."]
 
 
 def _unmake(doors: Doors, path: str) -> list[str]:
@@ -206,7 +206,3 @@ def _unmake(doors: Doors, path: str) -> list[str]:
             raise
         return [f"The directory {path} stays, as somebody else put something into it."]
     return []
-
-
-def _join(parent: str, name: str) -> str:
-    return f"{parent}/{name}" if parent else name

@@ -14,7 +14,7 @@ from cronos_git.disk.walk import STAGING_PREFIX
 from cronos_git.engine import Cronos
 from cronos_git.events import Event, Noticed, Run
 from cronos_git.model import RestoreReport, RestoreRequest, SnapshotRequest
-from cronos_git.ops.restore import METADATA_KEY
+from cronos_git.ops.undoing import METADATA_KEY
 from tests.support.engine import make_engine
 from tests.support.git import git
 from tests.support.trees import File, Link, Special, make_tree, read_tree

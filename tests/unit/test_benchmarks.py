@@ -144,7 +144,8 @@ def test_a_restore_that_lost_a_file_is_not_timed(tmp_path: Path) -> None:
             Restic,
             [
                 "",
-                "this version lacks `--overwrite` and `--delete`: it writes every file again and deletes none; leaves 1 too many",
+                "this version lacks `--overwrite` and `--delete`: it writes every file again, fails on links that exist, and "
+                "deletes none; leaves 1 too many",
             ],
         ),
     ],
