@@ -7,7 +7,8 @@ reports, not errors. Floor F0: imports nothing of CRONOS.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class CronosError(Exception):
@@ -107,6 +108,21 @@ class RefusedError(CronosError):
 
     code = "refused"
     exit_status = 13
+
+
+class MergeConflictError(CronosError):
+    """The sides of a merge contradict each other, and it was to change nothing then.
+
+    Attributes:
+        conflicts: All of them, as `model.Conflict`, in the order of paths; *context* has their paths and kinds.
+    """
+
+    code = "merge.conflicts"
+    exit_status = 4
+
+    def __init__(self, message: str, *, conflicts: Sequence[Any] = (), hint: str = "", **context: object) -> None:
+        super().__init__(message, hint=hint, **context)
+        self.conflicts = tuple(conflicts)
 
 
 class StoreFormatError(CronosError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cronos_git.disk.files import host_error
 from cronos_git.disk.moves import locked_directory
-from cronos_git.errors import RefusedError, UsageError
+from cronos_git.errors import BackupNotFoundError, MergeConflictError, RefusedError, UsageError
 from cronos_git.events import Run
 from cronos_git.keeper import Keeper
 from cronos_git.model import IN_PLACE, Backup, RestorePlan, RestoreReport, RestoreRequest, Scope, SnapshotRequest
@@ -66,6 +66,7 @@ class Restorer(Keeper):
 
         Raises:
             RefusedError: The target is no longer as the plan saw it. It is as it was.
+            MergeConflictError: A merge that aborts on conflicts has some. Nothing was changed.
             StoreLockedError: Somebody else writes to the store, or restores into the target.
             DiskFullError, AccessError, HostError, DamageError, InterruptedRunError: The target is as it was.
 
@@ -134,10 +135,31 @@ class Restorer(Keeper):
         is_in_place = request.strategy in IN_PLACE
         target = self._target(request, backup)
         takes_point = is_in_place and (self.settings.restore_point if request.restore_point is None else request.restore_point)
-        drafted = restore.draft(backup, view, request, str(target), takes_point=takes_point, modules=self.settings.modules)
+        base = self._base(request, backup, target) if request.strategy == "merge" else None
+        drafted = restore.draft(
+            backup, view, request, str(target), takes_point=takes_point, modules=self.settings.modules, base=base
+        )
         if is_in_place and os.path.lexists(target):
             return drafted
         return extract.plan(view, backup, drafted.paths, str(target))
+
+    def _base(self, request: RestoreRequest, backup: Backup, target: Path) -> str | None:
+        """Id of the backup that a merge of *backup* into *target* starts from."""
+        from cronos_git.ops import undoing
+        from cronos_git.rules.ancestry import find_base
+
+        if request.base is not None:
+            return self.resolve(request.base).backup.id
+        known = self._known()
+        last = undoing.last_state(known, self._catalog().backups, str(target), is_project=target == self.project, like=backup)
+        base = find_base(backup, last, known)
+        return base.id if base else None
+
+    def _known(self) -> dict[str, Backup]:
+        """All backups by id, those in the trash too."""
+        from cronos_git.ops import catalog
+
+        return {backup.id: backup for backup in (*catalog.read_trash(self.store).backups, *self._catalog().backups)}
 
     def _target(self, request: RestoreRequest, backup: Backup) -> Path:
         from cronos_git.ops import undoing
@@ -182,15 +204,23 @@ class Restorer(Keeper):
 
         view = self.view(drafted.backup)
         made = undoing.made_by(drafted, view, self._undone(drafted)) if drafted.verb == "undo" else undoing.Made()
-        return restore.prepare(drafted, view, root_fd, look, made)
+        base = self.view(self._base_of(drafted.base)) if drafted.base else None
+        return restore.prepare(drafted, restore.Sources(view, base, made), root_fd, look)
+
+    def _base_of(self, identifier: str) -> Backup:
+        if (base := self._known().get(identifier)) is None:
+            raise BackupNotFoundError(
+                f"{identifier}, which the merge starts from, is gone since the plan was made. Nothing was changed.",
+                hint="Make the plan again, or name another base with --base.",
+            )
+        return base
 
     def _undone(self, drafted: RestorePlan) -> SnapshotView | None:
         """What the restore that is to be undone had restored."""
-        from cronos_git.ops import catalog, undoing
+        from cronos_git.ops import undoing
 
         about = drafted.backup.metadata[undoing.METADATA_KEY]
-        known = (*self._catalog().backups, *catalog.read_trash(self.store).backups)
-        restored = next((backup for backup in known if isinstance(about, dict) and backup.id == about["backup"]), None)
+        restored = self._known().get(about["backup"]) if isinstance(about, dict) else None
         return self.view(restored) if restored else None
 
     def _apply_in_place(
@@ -212,16 +242,18 @@ class Restorer(Keeper):
             try:
                 if expected is not None:
                     restore.require_planned(expected, prepared.plan)
+                if prepared.plan.is_blocked:
+                    raise _conflicts(prepared.plan)
                 if prepared.steps.is_empty:
                     told["unlogged"] = True
                     return _nothing_done(prepared)
                 restore.require_space(prepared.plan)
                 point = self._point(prepared, told, run)
-                report = restore.apply(self.store, view, prepared, root_fd, point, run, verify=verify)
+                report = restore.apply(self.store, view, prepared, root_fd, point, run, verify=verify, started=started)
             finally:
                 prepared.look.abort()  # nothing, once it has been finished
             told["problems"] = len(report.problems)
-        return replace(report, duration_s=time.monotonic() - started)
+        return report
 
     def _point(self, prepared: Prepared, told: dict[str, object], run: Run) -> Point | None:
         """The restore point to be taken; says what becomes of it."""
@@ -274,6 +306,17 @@ class Restorer(Keeper):
             digest = hashlib.sha256(os.fsencode(target)).hexdigest()[:8]
             scope = Scope(name=f"{slug(Path(target).name)}-{digest}")
         return describe(target, self.settings, SnapshotRequest(), scope=scope, forced=forced)
+
+
+def _conflicts(plan: RestorePlan) -> MergeConflictError:
+    count = len(plan.conflicts)
+    return MergeConflictError(
+        f"{count} path{'' if count == 1 else 's'} in conflict, {plan.conflicts[0].path} among them. Nothing was changed.",
+        hint="Show them with -n; take one side with --on-conflict ours or theirs, or both with markers or both.",
+        conflicts=plan.conflicts,
+        paths=[conflict.path for conflict in plan.conflicts],
+        kinds=[conflict.kind for conflict in plan.conflicts],
+    )
 
 
 def _nothing_done(prepared: Prepared) -> RestoreReport:

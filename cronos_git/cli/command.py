@@ -13,6 +13,7 @@ STATUSES = {
     0: "done",
     1: "failed",
     2: "wrong usage",
+    4: "merge conflicts, nothing changed",
     3: "done, but some files could not be treated fully (they are listed)",
     6: "damage found",
     10: "no store",

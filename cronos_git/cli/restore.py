@@ -13,7 +13,7 @@ from cronos_git.cli.paths import inside
 from cronos_git.cli.restoring import carry_out
 from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import UsageError
-from cronos_git.model import IN_PLACE, RestoreRequest, Strategy
+from cronos_git.model import IN_PLACE, Deletions, OnConflict, RestoreRequest, Strategy
 
 _DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would be done.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -21,12 +21,13 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @command(
     "restore",
-    statuses=(3, 6, 10, 11, 12, 13, 15, 16),
+    statuses=(3, 4, 6, 10, 11, 12, 13, 15, 16),
     examples=(
         "cronos restore latest --to /tmp/look",
         "cronos restore deploy src docs --to ../before --verify",
         "cronos restore latest --strategy replace -n",
         "cronos restore '@2 hours ago' src --strategy overwrite",
+        "cronos restore before-refactoring --strategy merge -n",
     ),
 )
 def restore(
@@ -36,7 +37,7 @@ def restore(
         list[str] | None, typer.Argument(metavar="PATH", show_default=False, help="Only these files and directories.")
     ] = None,
     strategy: Annotated[
-        Strategy, typer.Option("--strategy", metavar="STRATEGY", help="new_location, overwrite or replace.")
+        Strategy, typer.Option("--strategy", metavar="STRATEGY", help="new_location, overwrite, replace or merge.")
     ] = "new_location",
     target: Annotated[
         str | None,
@@ -47,6 +48,15 @@ def restore(
     modules: Annotated[
         list[str] | None, typer.Option("--module", metavar="MODULE", help="Only this module or path; may be repeated.")
     ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="BACKUP", help="merge: what both sides come from [found by itself].")
+    ] = None,
+    on_conflict: Annotated[
+        OnConflict, typer.Option("--on-conflict", metavar="HOW", help="merge: abort, ours, theirs, markers or both.")
+    ] = "abort",
+    deletions: Annotated[
+        Deletions, typer.Option("--deletions", metavar="HOW", help="merge: keep, or apply what either side deleted.")
+    ] = "keep",
     dry_run: _DryRun = False,
     yes: _Yes = False,
     no_restore_point: Annotated[
@@ -63,17 +73,22 @@ def restore(
     --strategy new_location  into a new or empty directory; the project is not touched
     --strategy overwrite     laid over what is there; files that the backup lacks stay
     --strategy replace       exactly the backup; files that it lacks are deleted
+    --strategy merge         what changed in the backup and what changed here, both
 
-    The last two work in place. Only what differs is written, what the rules exclude stays, and a restore point is taken first, so
-    that `cronos undo` takes it back. A restore into a directory that exists shows its plan and asks first; where nobody can be
-    asked it needs --yes.
+    The last three work in place. Only what differs is written, what the rules exclude stays, and a restore point is taken first,
+    so that `cronos undo` takes it back. A merge with conflicts lists them and changes nothing, unless --on-conflict says how to
+    solve them. A restore into a directory that exists shows its plan and asks first; where nobody can be asked it needs --yes.
     """
     from cronos_git.rules.identify import split_path
 
     if no_restore_point and strategy not in IN_PLACE:
         raise UsageError(
             "--no-restore-point does not go with new_location: nothing is changed there that a restore point could save.",
-            hint="Leave it out, or give --strategy overwrite or replace.",
+            hint="Leave it out, or give --strategy overwrite, replace or merge.",
+        )
+    if strategy != "merge" and (base, on_conflict, deletions) != (None, "abort", "keep"):
+        raise UsageError(
+            f"--base, --on-conflict and --deletions go with merge, not with {strategy}.", hint="Add --strategy merge."
         )
     session = session_of(context)
     engine = session.engine()
@@ -86,6 +101,9 @@ def restore(
         strategy=strategy,
         restore_point=False if no_restore_point else None,
         verify=verify,
+        base=None if base is None else session.find(base).id,
+        on_conflict=on_conflict,
+        deletions=deletions,
     )
     return carry_out(
         session,

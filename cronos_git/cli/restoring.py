@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from cronos_git.cli.render.tables import Column, Table
+from cronos_git.cli.render.tables import Column, Table, plain_lines
 from cronos_git.cli.render.text import duration, plural, size, visible
 from cronos_git.cli.session import Session
-from cronos_git.errors import RefusedError
+from cronos_git.errors import MergeConflictError, RefusedError
 from cronos_git.events import Run
-from cronos_git.model import RestoreChange, RestorePlan, RestoreReport
+from cronos_git.model import Conflict, RestoreChange, RestorePlan, RestoreReport, Version
 
 _COLUMNS = (
     Column(title="ACTION"),
     Column(title="PATH", style="bold", flexible=True),
     Column(title="SIZE", right=True, drop=1),
     Column(title="NOTE", flexible=True),
+)
+_CONFLICT_COLUMNS = (
+    Column(title="CONFLICT"),
+    Column(title="PATH", style="bold", flexible=True),
+    Column(title="BASE", drop=1),
+    Column(title="CURRENT"),
+    Column(title="BACKUP"),
+)
+_CONFLICTS = 4
+_CHOICES = (
+    "--on-conflict ours     keeps what is here",
+    "--on-conflict theirs   takes the backup's version",
+    "--on-conflict markers  writes both versions into text files; of other files, the backup's beside",
+    "--on-conflict both     writes the backup's version beside, as NAME.{id}",
 )
 _ROWS_ASKED = 40
 _GRAVITY = ("delete", "kept", "update", "create", "attributes")
@@ -47,12 +61,17 @@ def carry_out(
         with session.running() as run:
             plan = plan_it(run)
         _show_plan(session, plan)
-        return 0
-    if yes:
-        with session.running() as run:
-            report: RestoreReport | None = do_it(run)
-    else:
-        report = _after_asking(session, plan_it, verify)
+        return _CONFLICTS if plan.is_blocked else 0
+    try:
+        if yes:
+            with session.running() as run:
+                report: RestoreReport | None = do_it(run)
+        else:
+            report = _after_asking(session, plan_it, verify)
+    except MergeConflictError as error:
+        if not session.options.json and not session.options.quiet:
+            _show_conflicts_on_error(session, error.conflicts)
+        raise
     if report is None:
         session.output.note("Nothing was changed.")
         return 1
@@ -64,7 +83,7 @@ def _after_asking(session: Session, plan_it: Callable[[Run], RestorePlan], verif
     """The report of the plan that was agreed to; None when it was not."""
     with session.running() as run:
         plan = plan_it(run)
-    if not _changes_nothing(plan) and os.path.lexists(plan.target) and not _agreed(session, plan):
+    if not plan.is_blocked and not _changes_nothing(plan) and os.path.lexists(plan.target) and not _agreed(session, plan):
         return None
     with session.running() as run:
         return session.engine().apply_restore(plan, run, verify=verify)
@@ -113,7 +132,52 @@ def _show_plan(session: Session, plan: RestorePlan) -> None:
     else:
         if plan.changes:
             output.table(_table(plan.changes))
+        _show_conflicts(session, plan.conflicts)
         output.line(_sentence(plan))
+        if plan.is_blocked:
+            output.lines(choice.format(id=plan.backup.id) for choice in _CHOICES)
+
+
+def _show_conflicts(session: Session, conflicts: Sequence[Conflict]) -> None:
+    if conflicts:
+        session.output.table(_conflict_table(conflicts))
+    if session.options.verbose:
+        session.output.lines(_all_hunks(conflicts))
+
+
+def _show_conflicts_on_error(session: Session, conflicts: Sequence[Conflict]) -> None:
+    output, table = session.output, _conflict_table(conflicts)
+    if output.error_console.is_terminal:
+        output.preview(table)
+    else:
+        output.raw_error("".join(f"{line}\n" for line in plain_lines(table)))
+    if session.options.verbose:
+        output.raw_error("".join(f"{line}\n" for line in _all_hunks(conflicts)))
+
+
+def _all_hunks(conflicts: Sequence[Conflict]) -> Iterator[str]:
+    return (line for conflict in conflicts for hunk in conflict.hunks for line in _hunk_lines(conflict, hunk))
+
+
+def _hunk_lines(conflict: Conflict, hunk: str) -> list[str]:
+    lines = hunk.removesuffix("\n").split("\n")
+    return [f"{visible(conflict.path)}:", *(visible(line.removesuffix("\r")) for line in lines)]
+
+
+def _conflict_table(conflicts: Sequence[Conflict]) -> Table:
+    return Table(columns=_CONFLICT_COLUMNS, rows=[_conflict_row(conflict) for conflict in conflicts])
+
+
+def _conflict_row(conflict: Conflict) -> tuple[str, ...]:
+    return conflict.kind, visible(conflict.path), *map(_version, (conflict.base, conflict.ours, conflict.theirs))
+
+
+def _version(version: Version | None) -> str:
+    if version is None:
+        return ""
+    if version.kind != "file":
+        return version.kind
+    return f"{size(version.size_bytes)} {version.mode:o} {version.oid[:8]}"
 
 
 def _table(changes: Sequence[RestoreChange]) -> Table:
@@ -130,6 +194,8 @@ def _path(change: RestoreChange) -> str:
 
 
 def _sentence(plan: RestorePlan) -> str:
+    if plan.is_blocked:
+        return f"{plural(len(plan.conflicts), 'conflict')}: nothing would be changed."
     if _changes_nothing(plan):
         return _nothing(plan)
     deed = _deed(plan, "Would undo" if plan.verb == "undo" else "Would restore")
@@ -144,7 +210,17 @@ def _sentence(plan: RestorePlan) -> str:
     )
     told = ", ".join(f"{step} {number:,}" for step, number in steps if number)
     writes = f"; {size(plan.size_bytes)} to write" if plan.files else ""
-    return f"{deed}: {told}{writes}.{_kept(plan)}"
+    return f"{deed}: {told}{writes}.{_merged(plan)}{_kept(plan)}"
+
+
+def _merged(plan: RestorePlan) -> str:
+    """What is special about a merge."""
+    if plan.strategy != "merge":
+        return ""
+    base = f"Base: {plan.base or 'none in common'}."
+    lines = f" Merged line by line: {plural(plan.merged, 'file')}." if plan.merged else ""
+    conflicts = f" Solved with {plan.on_conflict}: {plural(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
+    return f"\n{base}{lines}{conflicts}"
 
 
 def _deed(plan: RestorePlan, verb: str) -> str:
@@ -199,7 +275,7 @@ def _done(report: RestoreReport) -> str:
         written += " written" + "".join(f", {number:,} {what}" for what, number in counts if number)
     deed = _deed(plan, "Undid" if plan.verb == "undo" else "Restored")
     checked = f" Read back and compared: {plural(report.verified, 'file')}." if report.verified else ""
-    return f"{deed}: {written}, {size(report.size_bytes)} in {duration(report.duration_s)}.{checked}{_kept(plan)}"
+    return f"{deed}: {written}, {size(report.size_bytes)} in {duration(report.duration_s)}.{checked}{_merged(plan)}{_kept(plan)}"
 
 
 def _tell_what_obstructed(session: Session, report: RestoreReport) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import functools
 import grp
 import pwd
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cronos_git.model import Attributes
 
 
 @functools.cache
@@ -41,3 +45,16 @@ def group_number(name: str) -> int | None:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         return None
+
+
+def with_local_owner(attributes: Attributes, users: Mapping[int, str], groups: Mapping[int, str]) -> Attributes:
+    """The attributes with the numbers that the recorded names have here; a number without name stands for itself.
+
+    Args:
+        users: Recorded names by number.
+        groups: The same for groups.
+    """
+    uid = user_number(users.get(attributes.uid, ""))
+    gid = group_number(groups.get(attributes.gid, ""))
+    uid, gid = attributes.uid if uid is None else uid, attributes.gid if gid is None else gid
+    return attributes if (uid, gid) == (attributes.uid, attributes.gid) else replace(attributes, uid=uid, gid=gid)

@@ -14,10 +14,9 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from cronos_git.disk import files, owners, walk
+from cronos_git.disk import files, walk
 from cronos_git.model import Attributes
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -173,19 +172,6 @@ def _attempt(what: str, act: Callable[..., None], *arguments: object) -> list[st
             raise
         return [f"{what} not applied: {error.strerror}"]
     return []
-
-
-def with_local_owner(attributes: Attributes, users: Mapping[int, str], groups: Mapping[int, str]) -> Attributes:
-    """The attributes with the numbers that the recorded names have here; a number without name stands for itself.
-
-    Args:
-        users: Recorded names by number.
-        groups: The same for groups.
-    """
-    uid = owners.user_number(users.get(attributes.uid, ""))
-    gid = owners.group_number(groups.get(attributes.gid, ""))
-    uid, gid = attributes.uid if uid is None else uid, attributes.gid if gid is None else gid
-    return attributes if (uid, gid) == (attributes.uid, attributes.gid) else replace(attributes, uid=uid, gid=gid)
 
 
 def read_only_directories(path: Path) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -84,14 +84,22 @@ class GitSession:
     def __init__(self, git_dir: Path | None = None) -> None:
         self._git_dir = git_dir
 
-    def run(self, *args: str, stdin: bytes | None = None, timeout_s: float | None = None, check: bool = True) -> Completed:
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        timeout_s: float | None = None,
+        check: bool = True,
+        answers: Container[int] = (0,),
+    ) -> Completed:
         """Run one git command to its end and collect what it says.
 
         Args:
             args: The command and its arguments, without `git`; user text belongs after `--` or behind an option's `=`.
             stdin: What it reads; nothing when None.
             timeout_s: End it after that many seconds; None waits for ever.
-            check: Raise when its exit status is not 0.
+            check: Raise when its exit status is none of *answers*.
+            answers: The exit statuses with which that command does not fail.
 
         Raises:
             GitCommandError: It failed or took too long; the message carries git's own words.
@@ -109,7 +117,7 @@ class GitSession:
             raise _failed(args, f"did not finish within {timeout_s:g} s and was ended", error.stderr or b"") from error
         except OSError as error:
             raise _failed(args, f"could not be started: {error.strerror}", b"") from error
-        if check and done.returncode != 0:
+        if check and done.returncode not in answers:
             raise _failed(args, f"failed with status {done.returncode}", done.stderr)
         return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from cronos_git.disk.owners import with_local_owner
 from cronos_git.errors import BackupNotFoundError, UsageError
 from cronos_git.git.listing import Directory, Listing, ListingReader, Member, ObjectReader, broken, decode, encode, naming
 from cronos_git.git.trees import MODE_FILE, TreeEntry
@@ -57,6 +58,11 @@ class SnapshotView:
     def groups(self) -> Mapping[int, str]:
         """Names of group numbers, as far as the directories read so far told them."""
         return self.reader.groups
+
+    def local(self, entry: Entry) -> Entry:
+        """The entry with the numbers that its owner has on this machine."""
+        attributes = with_local_owner(entry.attributes, self.users, self.groups)
+        return entry if attributes is entry.attributes else replace(entry, attributes=attributes)
 
     # --- looking round ---
 

@@ -8,6 +8,10 @@ escapes. Times are timezone-aware UTC datetimes, sizes are bytes, object ids are
 from cronos_git.model.records import SCOPE_PROJECT, Attributes, Backup, Change, ChangeKind, Entry, EntryKind, Problem, Scope
 from cronos_git.model.restores import (
     IN_PLACE,
+    Conflict,
+    ConflictKind,
+    Deletions,
+    OnConflict,
     Operation,
     Recovery,
     RestoreAction,
@@ -16,6 +20,7 @@ from cronos_git.model.restores import (
     RestoreReport,
     RestoreRequest,
     Strategy,
+    Version,
 )
 from cronos_git.model.snapshots import (
     Excluded,
@@ -37,13 +42,17 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Check",
+    "Conflict",
+    "ConflictKind",
     "Damage",
     "Decision",
+    "Deletions",
     "Entry",
     "EntryKind",
     "Excluded",
     "FileDiff",
     "FoundEntry",
+    "OnConflict",
     "Operation",
     "Problem",
     "PrunePlan",
@@ -64,4 +73,5 @@ __all__ = [
     "Strategy",
     "VerifyReport",
     "VerifyRequest",
+    "Version",
 ]

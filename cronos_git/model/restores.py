@@ -9,12 +9,35 @@ from typing import Literal
 
 from cronos_git.model.records import Backup, EntryKind, Problem
 
-Strategy = Literal["new_location", "overwrite", "replace"]
+Strategy = Literal["new_location", "overwrite", "replace", "merge"]
 """Where a restore goes, and what becomes of files that the backup lacks."""
 
 
-IN_PLACE = ("overwrite", "replace")
+IN_PLACE = ("overwrite", "replace", "merge")
 """The strategies that change a directory with something in it."""
+
+OnConflict = Literal["abort", "ours", "theirs", "markers", "both"]
+"""What a merge does with paths whose sides contradict each other.
+
+`abort`: nothing at all is changed. `ours`: what is there stays. `theirs`: the backup's version comes. `markers`: text files get
+both versions between diff3 markers, everything else as `both`. `both`: the backup's version is written beside, as `name.<id>`.
+"""
+
+Deletions = Literal["keep", "apply"]
+"""Whether a merge deletes what the backup deleted since the base, and leaves away what the target did, or keeps both."""
+
+ConflictKind = Literal[
+    "content",
+    "add/add",
+    "delete/modify",
+    "binary",
+    "mode",
+    "symlink",
+    "type",
+    "directory/file",
+    "rename/rename",
+    "attribute",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +50,12 @@ class RestoreRequest:
         modules: Only these modules, by name or path.
         target: Directory to write. None means `<project>-<id>` beside the project for `new_location`, else the project.
         strategy: `new_location`: into an absent or empty directory. `overwrite`: laid over what is there, other files stay.
-            `replace`: exactly the backup, other files go.
+            `replace`: exactly the backup, other files go. `merge`: what changed in the backup and what changed here, both.
         restore_point: Take a restore point first; None for what the configuration says. In place only.
         verify: Read every restored file back and compare its hash; None does so in place only.
+        base: For a merge: the backup that both sides come from; None finds it.
+        on_conflict: For a merge.
+        deletions: For a merge.
     """
 
     backup: str
@@ -39,6 +65,44 @@ class RestoreRequest:
     strategy: Strategy = "new_location"
     restore_point: bool | None = None
     verify: bool | None = None
+    base: str | None = None
+    on_conflict: OnConflict = "abort"
+    deletions: Deletions = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One side's version of a path in conflict.
+
+    Attributes:
+        mode: Permission bits.
+        oid: Id of its content, empty for special files.
+    """
+
+    kind: EntryKind
+    size_bytes: int
+    mtime_ns: int
+    mode: int
+    oid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A path on which the two sides of a merge contradict each other.
+
+    Attributes:
+        base: What both come from; None for nothing.
+        ours: What is there.
+        theirs: What the backup has.
+        hunks: The contradicting lines of a text, as diff3 shows them.
+    """
+
+    path: str
+    kind: ConflictKind
+    base: Version | None
+    ours: Version | None
+    theirs: Version | None
+    hunks: tuple[str, ...] = ()
 
 
 RestoreAction = Literal["create", "update", "delete", "attributes", "kept"]
@@ -78,6 +142,11 @@ class RestorePlan:
         restore_point: Whether one is taken first. In place only.
         changes: Every path that changes, or is kept for a reason, in the order of paths. In place only.
         state: Identifies the state of the target that the plan is for. In place only.
+        base: Id of the base of a merge; None when the two sides have none.
+        on_conflict: Of a merge.
+        deletions: Of a merge.
+        merged: How many files are merged line by line.
+        conflicts: Of a merge, in the order of paths. When it aborts on them, there are no changes.
     """
 
     backup: Backup
@@ -91,6 +160,16 @@ class RestorePlan:
     restore_point: bool = False
     changes: tuple[RestoreChange, ...] = ()
     state: str = ""
+    base: str | None = None
+    on_conflict: OnConflict = "abort"
+    deletions: Deletions = "keep"
+    merged: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether nothing is changed because of conflicts."""
+        return bool(self.conflicts) and self.on_conflict == "abort"
 
     @property
     def is_in_place(self) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from cronos_git.git.view import SnapshotView, change_of, diff_entries, is_executable
 from cronos_git.model import Entry, FileDiff
+from cronos_git.rules.binary import is_binary
 
-_BINARY_SNIFF_BYTES = 8000
 _NO_OID = "0" * 40
 _ESCAPES = {0x07: r"\a", 0x08: r"\b", 0x09: r"\t", 0x0A: r"\n", 0x0B: r"\v", 0x0C: r"\f", 0x0D: r"\r", 0x22: r"\"", 0x5C: r"\\"}
 
@@ -69,7 +69,7 @@ class _Side:
         if self.entry.chunked or not self.entry.oid:
             return None
         content = b"".join(self.view.read(self.entry))
-        return None if b"\0" in content[:_BINARY_SNIFF_BYTES] else content
+        return None if is_binary(content) else content
 
 
 def _side(view: SnapshotView | None, entry: Entry | None) -> _Side | None:

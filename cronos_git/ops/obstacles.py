@@ -58,6 +58,17 @@ def look_in(root_fd: int, parent: str, entries: Sequence[Entry], going: Collecti
     return found
 
 
+def is_there(root_fd: int, path: str) -> bool:
+    """Whether anything stands at a path of the target now; errors as `looking`, but for a directory that is not there."""
+    try:
+        with stage.opened(root_fd, parent_of(path)) as fd:
+            return moves.look(Place(fd, name_of(path))) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise files.host_error(error, f"look into {parent_of(path)}") from error
+
+
 def refuse_clashes(root_fd: int, scan: Scan, parent: str, entries: Sequence[Entry]) -> None:
     """Raise RefusedError when two of *entries* are one name in the directory *parent*, which is yet to be made."""
     _refuse_clashes(entries, lambda: _folds(root_fd, scan, parent))

@@ -17,10 +17,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from cronos_git.disk import contents, stage
+from cronos_git.disk import contents
 from cronos_git.disk.scanned import Scan
 from cronos_git.errors import RefusedError
-from cronos_git.git.view import Pair, SnapshotView, diff_all
+from cronos_git.git.view import Pair, SnapshotView
 from cronos_git.model import Attributes, Entry, Problem, RestoreChange
 from cronos_git.ops import obstacles
 from cronos_git.ops.hardlinks import Links, plan_links
@@ -83,41 +83,24 @@ class _Planner:
     # --- what differs ---
 
     def _pairs(self) -> Iterator[tuple[str, Pair]]:
-        """What differs, by path; a directory before what it holds. Owners are numbers of this machine."""
+        """What differs, by path."""
         clearing: str | None = None
-        for before, after in (*self._ways(), *diff_all(self.ours, self.wish.desired, self.wish.tops)):
+        for before, after in self.wish.desired.differing(self.ours, self.wish.tops):
             path = (after or before).path  # type: ignore[union-attr]
             if clearing is not None and not is_at_or_below(path, clearing):
                 clearing = None
             if after is None and self.wish.keeps_extra and clearing is None:
                 continue
-            if after is not None:
-                after = self._localised(after)
-                if clearing is None and _is_directory(before) and not _is_directory(after):
-                    clearing = path
+            if after is not None and clearing is None and _is_directory(before) and not _is_directory(after):
+                clearing = path
             yield path, (before, after)
-
-    def _ways(self) -> Iterator[Pair]:
-        """The directories above the restored paths that are no directories yet."""
-        desired = self.wish.desired
-        above = {way for top in self.wish.tops if desired.find_if_any(top) is not None for way in ways_to(top)}
-        for path in sorted(above, key=lambda path: path.split("/")):
-            before = self.ours.find_if_any(path)
-            if before is None or isinstance(before, Entry):
-                yield before, desired.entry(path)
-
-    def _localised(self, entry: Entry) -> Entry:
-        desired = self.wish.desired
-        attributes = stage.with_local_owner(entry.attributes, desired.users, desired.groups)
-        return entry if attributes is entry.attributes else replace(entry, attributes=attributes)
 
     def _is_right_name(self, path: str, group: str, oid: str) -> bool:
         """Whether *path* is to be a name of the file with this group and content, and has its content and attributes already."""
-        before, after = self.ours.find_if_any(path), self.wish.desired.find_if_any(path)
-        if not isinstance(before, Entry) or not isinstance(after, Entry):
+        before, after = self.ours.find_if_any(path), self.wish.desired.find(path)
+        if not isinstance(before, Entry) or after is None:
             return False
-        is_meant = (after.attributes.link_group, after.oid) == (group, oid)
-        return is_meant and _is_same((before, self._localised(after)))
+        return (after.attributes.link_group, after.oid) == (group, oid) and _is_same((before, after))
 
     # --- what is done about it ---
 

@@ -1,4 +1,4 @@
-"""Restores in place: `replace`, `overwrite` and `undo`, which only differ in the tree that is desired.
+"""Restores in place: `replace`, `overwrite`, `merge` and `undo`, which only differ in the tree that is desired.
 
     look at the target -> what differs from the desired tree -> (look again, with what stands in the way) -> plan -> apply
 
@@ -8,21 +8,25 @@ together. Deciding is `planning`'s, changing the target `moving`'s; a restore to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from cronos_git.disk import stage
+from cronos_git.disk import contents, stage
 from cronos_git.disk.scanned import Scan
 from cronos_git.errors import DiskFullError, RefusedError
 from cronos_git.events import Run
+from cronos_git.git.pack import object_id
 from cronos_git.git.store import Store
-from cronos_git.git.view import SnapshotView
-from cronos_git.model import Backup, RestorePlan, RestoreReport, RestoreRequest
-from cronos_git.ops import journal, moving, planning
+from cronos_git.git.view import Pair, SnapshotView, diff_all
+from cronos_git.model import Backup, Entry, RestorePlan, RestoreReport, RestoreRequest
+from cronos_git.ops import journal, merging, moving, obstacles, planning
 from cronos_git.ops.knowledge import Knowledge
-from cronos_git.ops.steps import Steps, Wish, is_at_or_below, without_nested
+from cronos_git.ops.merging import Merged
+from cronos_git.ops.moving import changed_meanwhile
+from cronos_git.ops.steps import Steps, Wish, is_at_or_below, ways_to, without_nested
 from cronos_git.ops.undoing import Made
 from cronos_git.ops.writing import Destination, content_bytes
 
@@ -61,11 +65,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan with all that is needed to carry it out."""
+    """A plan with all that is needed to carry it out.
+
+    Attributes:
+        contents: What a merge made and no store has, by blob id.
+    """
 
     plan: RestorePlan
     steps: Steps
     look: Look
+    contents: Mapping[str, bytes]
 
 
 def draft(
@@ -76,11 +85,13 @@ def draft(
     *,
     takes_point: bool,
     modules: Mapping[str, Sequence[str]],
+    base: str | None = None,
 ) -> RestorePlan:
     """The plan as far as the request makes it, before the target is looked at.
 
     Args:
         modules: Configured paths by module name.
+        base: Id of the base of a merge.
 
     Raises:
         BackupNotFoundError: The backup has no such path.
@@ -102,19 +113,33 @@ def draft(
         directories=0,
         size_bytes=0,
         restore_point=takes_point,
+        base=base,
+        on_conflict=request.on_conflict,
+        deletions=request.deletions,
     )
 
 
-def prepare(
-    drafted: RestorePlan, view: SnapshotView, root_fd: int, look: Callable[[frozenset[str]], Look], made: Made
-) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The trees that a restore goes by.
+
+    Attributes:
+        view: The backup.
+        base: Of a merge, if it has one.
+        made: What `undoing.made_by` tells for an undo.
+    """
+
+    view: SnapshotView
+    base: SnapshotView | None = None
+    made: Made = field(default_factory=Made)
+
+
+def prepare(drafted: RestorePlan, sources: Sources, root_fd: int, look: Callable[[frozenset[str]], Look]) -> Prepared:
     """Look at the target and decide.
 
     Args:
-        view: The backup.
         root_fd: The target.
         look: Looks at the target, with these paths included whatever the rules say.
-        made: What `made_by` tells for an undo.
 
     Raises:
         RefusedError: Something stands in the way that cannot be saved, or two names are one to the file system.
@@ -122,12 +147,16 @@ def prepare(
     """
     obstructing: frozenset[str] = frozenset()
     while True:
-        seen = look(made.forced | obstructing)
+        seen = look(sources.made.forced | obstructing)
         try:
-            wish = _wish(drafted, view, seen.scan, made, obstructing)
+            merged = _merge(drafted, sources, seen, root_fd) if drafted.strategy == "merge" else None
+            if merged and merged.conflicts and drafted.on_conflict == "abort":
+                return Prepared(_completed(drafted, Steps(), merged), Steps(), seen, {})
+            wish = _wish(drafted, sources, seen, merged, obstructing)
             planned = planning.plan(root_fd, seen.scan, seen.view, wish)
             if not planned.obstructing:
-                return Prepared(_completed(drafted, planned.steps), planned.steps, seen)
+                plan = _completed(drafted, planned.steps, merged)
+                return Prepared(plan, planned.steps, seen, _contents(drafted.target, merged, planned.steps) if merged else {})
             if not drafted.restore_point:
                 raise _unsaved(planned.obstructing)
         except BaseException:
@@ -137,15 +166,54 @@ def prepare(
         obstructing |= planned.obstructing
 
 
-def _wish(drafted: RestorePlan, view: SnapshotView, scan: Scan, made: Made, obstructing: frozenset[str]) -> Wish:
-    knowledge = Knowledge(view, lambda path: "CACHEDIR.TAG" in (scan.names(path) or ()))
+def _merge(drafted: RestorePlan, sources: Sources, seen: Look, root_fd: int) -> Merged:
+    sides = merging.Sides(
+        base=sources.base,
+        ours=seen.view,
+        theirs=sources.view,
+        read_ours=lambda entry: _read_ours(drafted.target, entry),
+        is_there=lambda path: obstacles.is_there(root_fd, path),
+    )
+    ways = merging.Ways(
+        tops=_tops(drafted, sources.view),
+        applies_deletions=drafted.deletions == "apply",
+        on_conflict=drafted.on_conflict,
+        base_name=drafted.base or "",
+        name=drafted.backup.id,
+    )
+    return merging.merge(sides, ways)
+
+
+def _read_ours(target: str, entry: Entry) -> bytes:
+    """The content of a file or link of the target as it was seen."""
+    try:
+        content = contents.read_now(target, entry.path)
+    except OSError as error:
+        raise changed_meanwhile(entry.path) from error
+    if object_id("blob", content).hex() != entry.oid:
+        raise changed_meanwhile(entry.path)
+    return content
+
+
+def _contents(target: str, merged: Merged, steps: Steps) -> Mapping[str, bytes]:
+    """What is to be written and perhaps no store has: what was merged, and what only moves or gets other attributes."""
+    leaving = [*steps.deleted, *(write.before for write in steps.written if write.before)]
+    ours = {entry.oid: entry for entry in leaving if entry.oid and not entry.chunked}
+    wanted = {write.after.oid for write in steps.written if not write.source and not write.after.chunked}
+    moved = {oid: _read_ours(target, entry) for oid, entry in ours.items() if oid in wanted - merged.contents.keys()}
+    return {**merged.contents, **moved}
+
+
+def _wish(drafted: RestorePlan, sources: Sources, seen: Look, merged: Merged | None, obstructing: frozenset[str]) -> Wish:
+    scan, made = seen.scan, sources.made
+    knowledge = Knowledge(sources.view, lambda path: "CACHEDIR.TAG" in (scan.names(path) or ()))
 
     def knows(path: str, is_directory: bool) -> bool:
         return made.holds(path) or knowledge.covers(path, is_directory)
 
     return Wish(
-        desired=view,
-        tops=_tops(drafted, view),
+        desired=_MergedTree(merged, seen.view) if merged else _BackupTree(sources.view),
+        tops=_tops(drafted, sources.view),
         keeps_extra=drafted.strategy == "overwrite",
         knows=knows,
         forced=made.forced | obstructing,
@@ -154,7 +222,53 @@ def _wish(drafted: RestorePlan, view: SnapshotView, scan: Scan, made: Made, obst
     )
 
 
-def _completed(drafted: RestorePlan, steps: Steps) -> RestorePlan:
+class _MergedTree:
+    """What a merge makes of the target; see `steps.Desired`."""
+
+    def __init__(self, merged: Merged, ours: SnapshotView) -> None:
+        self._results = merged.results
+        self._ours = ours
+
+    def differing(self, ours: SnapshotView, _tops: tuple[str, ...]) -> Iterator[Pair]:
+        """What the merge changes."""
+        for path in sorted(self._results, key=lambda path: path.split("/") if path else []):
+            found = ours.find_if_any(path)
+            before = found if found is None or isinstance(found, Entry) else ours.complete(found)
+            if before != self._results[path]:
+                yield before, self._results[path]
+
+    def find(self, path: str) -> Entry | None:
+        """What the merge leaves there."""
+        found = self._results[path] if path in self._results else self._ours.find_if_any(path)
+        return found if isinstance(found, Entry) else None
+
+
+class _BackupTree:
+    """The tree of a backup, as a restore desires it; see `steps.Desired`."""
+
+    def __init__(self, view: SnapshotView) -> None:
+        self._view = view
+
+    def differing(self, ours: SnapshotView, tops: tuple[str, ...]) -> Iterator[Pair]:
+        """What differs from the backup."""
+        for before, after in (*self._ways(ours, tops), *diff_all(ours, self._view, tops)):
+            yield before, after and self._view.local(after)
+
+    def find(self, path: str) -> Entry | None:
+        """What the backup has there."""
+        found = self._view.find_if_any(path)
+        return self._view.local(found) if isinstance(found, Entry) else None
+
+    def _ways(self, ours: SnapshotView, tops: tuple[str, ...]) -> Iterator[Pair]:
+        """The directories above the restored paths that are no directories yet."""
+        above = {way for top in tops if self._view.find_if_any(top) is not None for way in ways_to(top)}
+        for path in sorted(above, key=lambda path: path.split("/")):
+            before = ours.find_if_any(path)
+            if before is None or isinstance(before, Entry):
+                yield before, self._view.entry(path)
+
+
+def _completed(drafted: RestorePlan, steps: Steps, merged: Merged | None) -> RestorePlan:
     return replace(
         drafted,
         files=len(steps.written),
@@ -162,6 +276,8 @@ def _completed(drafted: RestorePlan, steps: Steps) -> RestorePlan:
         size_bytes=sum(content_bytes(write.after) for write in steps.written if not write.source),
         changes=tuple(steps.changes),
         state=steps.state,
+        merged=len(merged.lines) if merged else 0,
+        conflicts=tuple(merged.conflicts) if merged else (),
     )
 
 
@@ -177,7 +293,7 @@ def _unsaved(paths: Iterable[str]) -> RefusedError:
 
 def require_planned(expected: RestorePlan, found: RestorePlan) -> None:
     """Raise RefusedError when the target is no longer what a plan was made for."""
-    if (expected.state, expected.changes) != (found.state, found.changes):
+    if (expected.state, expected.changes, expected.conflicts) != (found.state, found.changes, found.conflicts):
         raise RefusedError(
             f"{found.target} has changed since the plan was made. Nothing was restored.",
             hint="Look at the new plan and run it again.",
@@ -194,6 +310,7 @@ def apply(
     run: Run,
     *,
     verify: bool,
+    started: float,
 ) -> RestoreReport:
     """Carry out what was prepared.
 
@@ -202,6 +319,7 @@ def apply(
         view: The backup.
         root_fd: The target, locked by the caller.
         point: The restore point, if one is to be taken.
+        started: When the restore began, by the monotonic clock.
 
     Raises:
         RefusedError: The target has changed meanwhile.
@@ -217,7 +335,7 @@ def apply(
         "restore_point": point.id if point else None,
         **moving.intent(target, steps),
     }
-    destination = Destination(where, Path(plan.target), root_fd)
+    destination = Destination(where, Path(plan.target), root_fd, prepared.contents)
     rolled_back = point.drop if point else _nothing
     with journal.open_journal(where, start) as log:
         if point:
@@ -229,7 +347,7 @@ def apply(
         size_bytes=done.size_bytes,
         problems=(*steps.problems, *done.problems),
         verified=done.verified,
-        duration_s=0.0,
+        duration_s=time.monotonic() - started,
         restore_point=point.id if point else None,
     )
 

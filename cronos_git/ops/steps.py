@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cronos_git.disk.scanned import Scan
-from cronos_git.git.view import SnapshotView
+from cronos_git.git.view import Pair, SnapshotView
 from cronos_git.model import Attributes, Entry, Problem, RestoreChange
+
+
+class Desired(Protocol):
+    """The tree that a restore is to reach. Owners of its entries are numbers of this machine."""
+
+    def differing(self, ours: SnapshotView, tops: tuple[str, ...]) -> Iterable[Pair]:
+        """What differs from *ours* at or below *tops*, and the directories that lead there and are not there yet.
+
+        A directory comes before what it holds, also one in which only something differs.
+        """
+        ...
+
+    def find(self, path: str) -> Entry | None:
+        """What shall stand at *path*; only asked for what is no directory."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +40,7 @@ class Wish:
         settles_all: Set also the attributes of directories that the rules exclude now, where they lead to what is forced.
     """
 
-    desired: SnapshotView
+    desired: Desired
     tops: tuple[str, ...]
     keeps_extra: bool
     knows: Callable[[str, bool], bool]

@@ -11,8 +11,8 @@ from typing import Any
 
 from cronos_git.errors import BackupNotFoundError, RefusedError
 from cronos_git.git.view import SnapshotView, diff_all
-from cronos_git.model import Backup, Entry, Operation, RestorePlan
-from cronos_git.ops.steps import Steps, parent_of, ways_to, without_nested
+from cronos_git.model import SCOPE_PROJECT, Backup, Entry, Operation, RestorePlan
+from cronos_git.ops.steps import Steps, is_at_or_below, parent_of, ways_to, without_nested
 from cronos_git.rules.identify import RESTORE_POINT
 
 METADATA_KEY = "restore"
@@ -66,6 +66,36 @@ def taken_of(backup: Backup) -> str | None:
     """The directory that a restore point is of; None for any other backup, which is of the project."""
     about = backup.metadata.get(METADATA_KEY)
     return str(about["target"]) if backup.type == RESTORE_POINT and isinstance(about, Mapping) else None
+
+
+def last_state(
+    known: Mapping[str, Backup], backups: Iterable[Backup], target: str, *, is_project: bool, like: Backup
+) -> Backup | None:
+    """The backup that was last taken from, or restored to, the whole of a target; None when there is none, or it is gone.
+
+    Args:
+        known: Backups by id, deleted ones too.
+        like: Only backups that cover what this one does: the whole, or the same modules.
+    """
+    undone: int | None = None
+    for backup in sorted(backups, key=lambda backup: -backup.sequence):
+        if undone is not None and backup.sequence >= undone:
+            continue  # it was taken back
+        if backup.type == RESTORE_POINT and taken_of(backup) == target:
+            about = _about(backup)
+            restored = known.get(about["backup"])
+            if about["verb"] == "undo" and restored is not None:
+                undone = restored.sequence
+            elif not about["paths"] and (restored is None or _coverage(restored) == _coverage(like)):
+                return restored
+        elif is_project and _coverage(backup) == _coverage(like) and backup.type != RESTORE_POINT:
+            return backup
+    return None
+
+
+def _coverage(backup: Backup) -> str:
+    """The scope of a backup; a restore point is of the whole of its target."""
+    return SCOPE_PROJECT if backup.type == RESTORE_POINT else backup.scope
 
 
 def point_to_undo(backups: Iterable[Backup], last: Operation | None) -> Backup:
@@ -137,14 +167,21 @@ def made_by(plan: RestorePlan, point: SnapshotView, restored: SnapshotView | Non
     if restored is None:
         return Made()
     pairs = diff_all(point, restored, plan.paths or ("",))
-    found = frozenset(_about(plan.backup).get("found", ()))
-    new = [after for before, after in pairs if after is not None and before is None and after.path not in found]
+    about = _about(plan.backup)
+    found = frozenset(about.get("found", ()))
+    added = [after for before, after in pairs if after is not None and before is None and after.path not in found]
+    new = [entry for entry in added if _was_restored(entry.path, about["paths"] or ("",))]
     directories = frozenset(entry.path for entry in new if entry.attributes.kind == "directory")
     return Made(
         files=frozenset(entry.path for entry in new) - directories,
         directories=directories,
         bare=directories - {parent_of(entry.path) for entry in new},
     )
+
+
+def _was_restored(path: str, asked: Iterable[str]) -> bool:
+    """Whether a restore of these paths made *path*, or found it on the way: an undo may look at more than was restored."""
+    return any(is_at_or_below(path, top) or is_at_or_below(top, path) for top in asked)
 
 
 def _widened(view: SnapshotView, path: str) -> str:

@@ -8,9 +8,10 @@ How the staging directory becomes the target is `restore`'s. Floor F7, below the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from cronos_git.disk import contents, stage
@@ -86,7 +87,7 @@ class Writer:
     def _files(self, paths: Sequence[str]) -> Iterator[Entry]:
         """What is to be written, making directories as they come and putting hard links aside; runs on the main thread."""
         first_of_group: dict[tuple[str, str], Entry] = {}
-        for entry in map(self._localised, self._entries(paths)):
+        for entry in map(self.view.local, self._entries(paths)):
             if entry.attributes.kind == "directory":
                 self._make_directory(entry)
                 continue
@@ -96,11 +97,6 @@ class Writer:
                 self.links.append((first, entry))
             else:
                 yield entry
-
-    def _localised(self, entry: Entry) -> Entry:
-        """The entry with the owner's numbers on this machine."""
-        attributes = stage.with_local_owner(entry.attributes, self.view.users, self.view.groups)
-        return entry if attributes is entry.attributes else replace(entry, attributes=attributes)
 
     def _entries(self, paths: Sequence[str]) -> Iterator[Entry]:
         """What to restore: a directory before what it holds, with the directories that lead to the paths."""
@@ -154,11 +150,20 @@ def _parents(path: str) -> Iterator[str]:
 
 
 class Destination(NamedTuple):
-    """Where files are written, and from which store."""
+    """Where files are written, and from which store.
+
+    Attributes:
+        contents: What no store has, by blob id.
+    """
 
     store: Store
     root: Path
     root_fd: int
+    contents: Mapping[str, bytes] = MappingProxyType({})
+
+    def read(self, oid: str, /) -> tuple[str, bytes]:
+        """Kind and body of an object, as `ObjectReader`."""
+        return ("blob", self.contents[oid]) if oid in self.contents else self.store.read(oid)
 
 
 def cut(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -187,11 +192,11 @@ def write_batches(
     Raises:
         All errors of `write_batch`; ChildEndedError: A child process died.
     """
-    if are_worthwhile(files, size_bytes):
+    if not where.contents and are_worthwhile(files, size_bytes):
         with Children("cronos_git.ops.writing:serve", str(where.store.path), str(where.root)) as children:
             run_batches(batches, lambda batch: write_in(children, batch), take, run)
     else:
-        run_batches(batches, lambda batch: write_batch(where.root_fd, where.store, batch), take, run)
+        run_batches(batches, lambda batch: write_batch(where.root_fd, where, batch), take, run)
 
 
 def reads_back(view: SnapshotView, root: str, entry: Entry) -> bool:

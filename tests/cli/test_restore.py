@@ -125,14 +125,14 @@ def test_no_restore_point_makes_no_sense_for_a_new_place(capsys: pytest.CaptureF
     assert app.run(["restore", "latest", "--no-restore-point"], open_engine=engine) == 2
     assert capsys.readouterr().err == (
         "error: --no-restore-point does not go with new_location: nothing is changed there that a restore point could save.\n"
-        "hint: Leave it out, or give --strategy overwrite or replace.\n"
+        "hint: Leave it out, or give --strategy overwrite, replace or merge.\n"
     )
     assert (engine.asked, engine.calls) == ([], [])
 
 
 def test_an_unknown_strategy_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["restore", "latest", "--strategy", "merge"], open_engine=Restorer()) == 2
-    assert "'merge' is not one of 'new_location', 'overwrite', 'replace'" in capsys.readouterr().err
+    assert app.run(["restore", "latest", "--strategy", "rebase"], open_engine=Restorer()) == 2
+    assert "'rebase' is not one of 'new_location', 'overwrite', 'replace', 'merge'" in capsys.readouterr().err
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from cronos_git.model import RestoreReport, RestoreRequest, SnapshotRequest
 from cronos_git.ops.undoing import METADATA_KEY
 from tests.support.engine import make_engine
 from tests.support.git import git
-from tests.support.trees import File, Link, Special, make_tree, read_tree
+from tests.support.trees import File, Link, Node, Special, make_tree, read_tree
 
 Tree = dict[str, tuple[Any, ...]]
 AGO = 1_700_000_000_000_000_000
 ODD = os.fsdecode(b"caf\xe9")
 
-THEN = {
+THEN: dict[str, Node] = {
     "same size": b"then",
     "other size": b"then" * 4000,
     "deep/er/and/deeper": b"then",
@@ -50,7 +50,7 @@ THEN = {
     f"{ODD}/{ODD}": b"then",
     f"{ODD}/link": Link(ODD),
 }
-NOW = {
+NOW: dict[str, Node] = {
     "same size": b"now!",
     "other size": b"now",
     "deep/er/and/deeper": b"now",
@@ -107,7 +107,40 @@ def undo(engine: Cronos) -> RestoreReport:
     return engine.undo()
 
 
-VERBS: tuple[Verb, ...] = (replace, overwrite, some_paths, without_point, undo)
+def merge(engine: Cronos) -> RestoreReport:
+    return engine.restore(RestoreRequest(backup="then", strategy="merge", base="base", on_conflict="markers"))
+
+
+VERBS: tuple[Verb, ...] = (replace, overwrite, some_paths, without_point, undo, merge)
+
+_LINES = b"".join(b"line %d of a text that is known again\n" % number for number in range(20))
+MERGED: dict[str, tuple[bytes, bytes, bytes]] = {
+    "lines": (_LINES, _LINES.replace(b"line 2 ", b"then "), _LINES.replace(b"line 17 ", b"now ")),
+    "contradiction": (b"1\n2\n3\n", b"1\nthen\n3\n", b"1\nnow\n3\n"),
+    "binary": (b"\0base", b"\0then", b"\0now"),
+    "taken": (b"base", b"then", b"base"),
+}
+"""Files of a merge in the base, then and now."""
+
+
+def grow_merged(project: Path, when: str) -> None:
+    """What a merge merges: edits, contradictions, and files that one side renamed; takes the backup `base` first."""
+    renamed = {"then": ("then/renamed", "old 2"), "now": ("old 1", "now/renamed")}[when]
+    if when == "then":
+        _put(project, {name: texts[0] for name, texts in MERGED.items()})
+        _put(project, {"old 1": _LINES + b"1\n", "old 2": _LINES[:400] + b"2\n"})
+        make_engine(project.parent).snapshot(SnapshotRequest(name="base"))
+        empty(project / "merge")
+    _put(project, {name: texts[1 if when == "then" else 2] for name, texts in MERGED.items()})
+    end = f"edited {when}\n".encode()
+    _put(project, {renamed[0]: _LINES + b"1\n" + end, renamed[1]: _LINES[:400] + b"2\n"})
+
+
+def _put(project: Path, tree: Mapping[str, bytes]) -> None:
+    make_tree(project / "merge", dict(tree))
+
+
+def _grow_nothing(_project: Path, _when: str) -> None: ...
 
 
 @dataclass
@@ -184,12 +217,14 @@ class Scene:
         return tuple(number for info in found for number in (info.st_ino, info.st_mtime_ns, info.st_ctime_ns))
 
 
-def make_scene(room: Path, verb: Verb, grow: Callable[[Path, str], None] = lambda _project, _when: None) -> Scene:
+def make_scene(room: Path, verb: Verb, grow: Callable[[Path, str], None] | None = None) -> Scene:
     """A project as `NOW`, with the backup `then` of `THEN`; for `undo`, that backup has been restored already.
 
     Args:
-        grow: Adds to the project, first when it is as `THEN`, then when it is as `NOW`.
+        grow: Adds to the project, first when it is as `THEN`, then when it is as `NOW`; None for what the verb needs.
     """
+    if grow is None:
+        grow = grow_merged if verb is merge else _grow_nothing
     engine = make_engine(room)
     make_tree(engine.project, THEN)
     seal(engine.project)

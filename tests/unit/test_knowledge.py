@@ -154,3 +154,16 @@ def test_a_cache_directory_that_lost_its_tag_stays(tmp_path: Path) -> None:
     engine.project.joinpath("d/CACHEDIR.TAG").unlink()
     engine.restore(RestoreRequest(backup=backup.id, strategy="replace"))
     assert engine.project.joinpath("d/in").read_bytes() == b"1"
+
+
+def test_undo_of_one_path_takes_nothing_else_from_a_directory_that_the_rules_exclude(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    make_tree(engine.project, {"d/wanted": b"1", "d/other": b"2"})
+    backup = engine.snapshot(SnapshotRequest()).backup
+    make_tree(engine.project, {"d/CACHEDIR.TAG": CACHE_TAG})
+    engine.project.joinpath("d/wanted").unlink()
+    before = read_tree(engine.project)
+    engine.restore(RestoreRequest(backup=backup.id, strategy="overwrite", paths=("d/wanted",)))
+    assert engine.project.joinpath("d/wanted").read_bytes() == b"1"
+    engine.undo()
+    assert read_tree(engine.project) == before

@@ -193,7 +193,7 @@ def test_unknown_backup_and_unknown_strategy_change_nothing(engine: Cronos) -> N
         engine.plan_restore(replacing(backup="nope"))
     with pytest.raises(UsageError, match="rsync") as caught:
         engine.plan_restore(replacing(strategy="rsync"))
-    assert caught.value.hint.endswith("new_location, overwrite, replace.")
+    assert caught.value.hint.endswith("new_location, overwrite, replace, merge.")
     assert state(engine.project, engine.store_path) == before
 
 
