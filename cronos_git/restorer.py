@@ -20,7 +20,7 @@ from cronos_git.disk.moves import locked_directory
 from cronos_git.errors import BackupNotFoundError, MergeConflictError, RefusedError, UsageError
 from cronos_git.events import Run
 from cronos_git.keeper import Keeper
-from cronos_git.model import IN_PLACE, Backup, RestorePlan, RestoreReport, RestoreRequest, Scope, SnapshotRequest
+from cronos_git.model import IN_PLACE, Backup, Operation, RestorePlan, RestoreReport, RestoreRequest, Scope, SnapshotRequest
 from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.names import slug
 
@@ -78,8 +78,7 @@ class Restorer(Keeper):
             return self._apply_in_place(replace(plan, changes=(), state=""), run, verify is not False, expected=plan)
         from cronos_git.ops import extract
 
-        facts = {"backup": plan.backup.id, "target": plan.target, "strategy": plan.strategy}
-        with self._operation("restore", run, **facts) as told:
+        with self._operation("restore", run, **_facts(plan)) as told:
             with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
                 report = extract.apply(self.store, self.view(plan.backup), plan, verify=bool(verify), run=run)
             told["problems"] = len(report.problems)
@@ -151,7 +150,9 @@ class Restorer(Keeper):
         if request.base is not None:
             return self.resolve(request.base).backup.id
         known = self._known()
-        last = undoing.last_state(known, self._catalog().backups, str(target), is_project=target == self.project, like=backup)
+        made = next((done for done in self.operations() if _made_anew(done, str(target))), None)
+        is_project = target == self.project
+        last = undoing.last_state(known, self._catalog().backups, made, str(target), is_project=is_project, like=backup)
         base = find_base(backup, last, known)
         return base.id if base else None
 
@@ -230,13 +231,11 @@ class Restorer(Keeper):
 
         started = time.monotonic()
         view = self.view(drafted.backup)
-        facts = {
-            "backup": drafted.backup.id,
-            "target": drafted.target,
-            "strategy": drafted.strategy,
-            "paths": list(drafted.paths),
-        }
-        with self._operation(drafted.verb, run, **facts) as told, self._writing(run), _locked_target(drafted.target) as root_fd:
+        with (
+            self._operation(drafted.verb, run, **_facts(drafted)) as told,
+            self._writing(run),
+            _locked_target(drafted.target) as root_fd,
+        ):
             look = self._taking(drafted, run) if drafted.restore_point else self._looking(drafted.target, run)
             prepared = self._prepare(drafted, root_fd, look)
             try:
@@ -265,8 +264,7 @@ class Restorer(Keeper):
         if not isinstance(look, Taking):
             return None
         told["restore_point"] = identifier = look.id
-        metadata = {undoing.METADATA_KEY: undoing.purpose(prepared.plan, prepared.steps)}
-        look.request = replace(look.request, metadata=metadata)
+        look.request = replace(look.request, metadata={undoing.METADATA_KEY: prepared.purpose})
 
         def drop() -> None:
             told["restore_point"] = None
@@ -306,6 +304,18 @@ class Restorer(Keeper):
             digest = hashlib.sha256(os.fsencode(target)).hexdigest()[:8]
             scope = Scope(name=f"{slug(Path(target).name)}-{digest}")
         return describe(target, self.settings, SnapshotRequest(), scope=scope, forced=forced)
+
+
+def _facts(plan: RestorePlan) -> dict[str, object]:
+    """What the operation log tells of a restore."""
+    return {"backup": plan.backup.id, "target": plan.target, "strategy": plan.strategy, "paths": list(plan.paths)}
+
+
+def _made_anew(done: Operation, target: str) -> bool:
+    """Whether this was a restore of a whole backup to *target* as a new place."""
+    facts = done.facts
+    is_whole = facts.get("strategy") == "new_location" and not facts.get("paths")
+    return is_whole and facts.get("target") == target and done.result == "done"
 
 
 def _conflicts(plan: RestorePlan) -> MergeConflictError:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import tzinfo
 
 from cronos_git.cli.render.tables import Column, Table, plain_lines
-from cronos_git.cli.render.text import duration, plural, size, visible
+from cronos_git.cli.render.text import duration, local_ns, plural, size, visible
 from cronos_git.cli.session import Session
 from cronos_git.errors import MergeConflictError, RefusedError
 from cronos_git.events import Run
@@ -140,13 +141,13 @@ def _show_plan(session: Session, plan: RestorePlan) -> None:
 
 def _show_conflicts(session: Session, conflicts: Sequence[Conflict]) -> None:
     if conflicts:
-        session.output.table(_conflict_table(conflicts))
+        session.output.table(_conflict_table(session, conflicts))
     if session.options.verbose:
         session.output.lines(_all_hunks(conflicts))
 
 
 def _show_conflicts_on_error(session: Session, conflicts: Sequence[Conflict]) -> None:
-    output, table = session.output, _conflict_table(conflicts)
+    output, table = session.output, _conflict_table(session, conflicts)
     if output.error_console.is_terminal:
         output.preview(table)
     else:
@@ -164,20 +165,24 @@ def _hunk_lines(conflict: Conflict, hunk: str) -> list[str]:
     return [f"{visible(conflict.path)}:", *(visible(line.removesuffix("\r")) for line in lines)]
 
 
-def _conflict_table(conflicts: Sequence[Conflict]) -> Table:
-    return Table(columns=_CONFLICT_COLUMNS, rows=[_conflict_row(conflict) for conflict in conflicts])
+def _conflict_table(session: Session, conflicts: Sequence[Conflict]) -> Table:
+    zone = session.engine().zone
+    return Table(columns=_CONFLICT_COLUMNS, rows=[_conflict_row(conflict, zone) for conflict in conflicts])
 
 
-def _conflict_row(conflict: Conflict) -> tuple[str, ...]:
-    return conflict.kind, visible(conflict.path), *map(_version, (conflict.base, conflict.ours, conflict.theirs))
+def _conflict_row(conflict: Conflict, zone: tzinfo) -> tuple[str, ...]:
+    sides = (conflict.base, ""), (conflict.ours, conflict.ours_path), (conflict.theirs, conflict.theirs_path)
+    shows_mode = conflict.kind == "mode"
+    return conflict.kind, visible(conflict.path), *(_version(version, path, zone, shows_mode) for version, path in sides)
 
 
-def _version(version: Version | None) -> str:
+def _version(version: Version | None, path: str, zone: tzinfo, shows_mode: bool) -> str:
     if version is None:
         return ""
-    if version.kind != "file":
-        return version.kind
-    return f"{size(version.size_bytes)} {version.mode:o} {version.oid[:8]}"
+    words = [f"{version.mode:o}"] if shows_mode else []
+    words += [size(version.size_bytes)] if version.kind == "file" else [version.kind]
+    words += [local_ns(version.mtime_ns, zone), version.oid[:8], f"at {visible(path)}" if path else ""]
+    return " ".join(word for word in words if word)
 
 
 def _table(changes: Sequence[RestoreChange]) -> Table:

@@ -91,10 +91,13 @@ class Conflict:
     """A path on which the two sides of a merge contradict each other.
 
     Attributes:
+        path: Where the merge would put the file; of a rename/rename, where the base has it.
         base: What both come from; None for nothing.
         ours: What is there.
         theirs: What the backup has.
         hunks: The contradicting lines of a text, as diff3 shows them.
+        ours_path: Where ours is, when that is another path; else empty.
+        theirs_path: Where the backup has it, when that is another path; else empty.
     """
 
     path: str
@@ -103,6 +106,8 @@ class Conflict:
     ours: Version | None
     theirs: Version | None
     hunks: tuple[str, ...] = ()
+    ours_path: str = ""
+    theirs_path: str = ""
 
 
 RestoreAction = Literal["create", "update", "delete", "attributes", "kept"]

@@ -12,21 +12,21 @@ contents of the merged files.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from cronos_git.git.mergefile import hunks, merge_text
 from cronos_git.git.pack import object_id
 from cronos_git.git.view import Pair, SnapshotView, diff_all
-from cronos_git.model import Conflict, ConflictKind, Entry, OnConflict
-from cronos_git.ops.steps import name_of, ways_to
+from cronos_git.model import Conflict, ConflictKind, Entry
+from cronos_git.ops.beside import Beside
+from cronos_git.ops.sides import Merged, Sides, Ways
+from cronos_git.ops.steps import ways_to, without_nested
 from cronos_git.rules.binary import is_binary
 from cronos_git.rules.merge import (
     ABSENT,
     Triple,
     Verdict,
-    alone,
     decide,
     is_changed,
     is_directory,
@@ -39,61 +39,6 @@ from cronos_git.rules.merge import (
 )
 from cronos_git.rules.similarity import Candidate, pair_renames
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
-    """The three trees, and how to read a file of ours.
-
-    Attributes:
-        base: None when the two have nothing in common.
-        read_ours: The content of a file as it is in the target now.
-        is_there: Whether anything stands at a path of the target, also what the rules exclude.
-    """
-
-    base: SnapshotView | None
-    ours: SnapshotView
-    theirs: SnapshotView
-    read_ours: Callable[[Entry], bytes]
-    is_there: Callable[[str], bool] = lambda _path: False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
-    """How to merge.
-
-    Attributes:
-        tops: What is merged; `("",)` for everything.
-        applies_deletions: Strict three-way merge.
-        on_conflict: What becomes of a path whose sides contradict each other; `abort` leaves ours.
-        base_name: Id of the base, for the markers.
-        name: Id of the backup, for the markers and for the names of versions that are written beside.
-    """
-
-    tops: tuple[str, ...]
-    applies_deletions: bool
-    on_conflict: OnConflict
-    base_name: str
-    name: str
-
-
-@dataclass(slots=True)
-class Merged:
-    """The result of a merge.
-
-    Attributes:
-        results: What shall stand at each path that is concerned; None for nothing. All other paths stay as they are.
-        contents: Merged texts by blob id: no store has them.
-        lines: Paths of the files whose lines were merged.
-        conflicts: In the order of paths.
-    """
-
-    results: dict[str, Entry | None] = field(default_factory=dict)
-    contents: dict[str, bytes] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-
-
-_LONGEST_NAME_BYTES = 255
 _OURS, _THEIRS = 1, 2
 
 
@@ -114,6 +59,7 @@ class _Merger:
         paths: Every path that differs from the base on a side.
         files: The same with renamed files followed: where they shall stand is what all sides have of them.
         sources: Where a file of ours that is followed is now, by the path where it shall stand.
+        origins: Where ours and theirs have a file that is followed, by the path where it shall stand.
         clashes: Where one side has a directory and the other a file: the side that all below is taken from.
         uprooted: New paths of files that the other side deleted.
     """
@@ -125,8 +71,10 @@ class _Merger:
         self.keeps_both = ways.on_conflict in ("both", "markers")
         self.preferred = _THEIRS if self.prefers_theirs else _OURS
         self.paths = self._paths()
+        self.beside = Beside(sides.ours, sides.theirs, ways.name, lambda path: path in self.paths or sides.is_there(path))
         self.files = dict(self.paths)
         self.sources: dict[str, Entry] = {}
+        self.origins: dict[str, tuple[str, str]] = {}
         self.clashes: dict[str, int] = {}
         self.uprooted: set[str] = set()
         self.result = Merged()
@@ -146,6 +94,7 @@ class _Merger:
             else:
                 self._merge_path(path, triple)
         self._complete_ways()
+        self._compare_with_theirs()
         self.result.conflicts.sort(key=lambda conflict: conflict.path.split("/"))
         return self.result
 
@@ -211,8 +160,10 @@ class _Merger:
                 self.uprooted.add(place)
         self.files[old] = Triple(*(entry if is_directory(entry) else None for entry in self.paths[old]))
         triple = Triple(base, ours and moved_to(place, ours), theirs and moved_to(place, theirs))
+        self.origins[place] = here, there
         if old not in (here, there) and here != there:
-            self._tell(place, "rename/rename", triple)
+            self.origins[old] = here, there
+            self._tell(old, "rename/rename", triple)
             if not self.keeps_both:
                 self.files[other] = ABSENT
         self.files[place] = triple
@@ -331,36 +282,24 @@ class _Merger:
         if marked is not None and self.ways.on_conflict == "markers":
             return marked
         if self.keeps_both and triple.theirs is not None and (kind == "directory/file" or not is_directory(triple.theirs)):
-            self._put_beside(path, triple.theirs)
+            self.result.results.update(self.beside.place(path, triple.theirs, self.result.results))
         return preferred
 
     def _tell(self, path: str, kind: ConflictKind, triple: Triple, texts: tuple[str, ...] = ()) -> None:
         base, ours, theirs = map(version_of, triple)
-        self.result.conflicts.append(Conflict(path=path, kind=kind, base=base, ours=ours, theirs=theirs, hunks=texts))
-
-    def _put_beside(self, path: str, theirs: Entry) -> None:
-        beside = self._free_name(path)
-        self.result.results[beside] = alone(moved_to(beside, theirs))
-        if is_directory(theirs):
-            for entry in self.sides.theirs.walk(path):
-                moved = beside + entry.path[len(path) :]
-                self.result.results[moved] = alone(moved_to(moved, self.sides.theirs.local(self.sides.theirs.complete(entry))))
-
-    def _free_name(self, path: str) -> str:
-        """`path.<id>`, with a number when that is taken; cut where names may not be that long."""
-        return next(name for name in self._names_beside(path) if not self._is_taken(name))
-
-    def _names_beside(self, path: str) -> Iterator[str]:
-        for number in itertools.count(1):
-            suffix = f".{self.ways.name}" if number == 1 else f".{self.ways.name}.{number}"
-            parent, stem = path[: len(path) - len(name_of(path))], name_of(path)
-            while len(f"{stem}{suffix}".encode("utf-8", "surrogateescape")) > _LONGEST_NAME_BYTES:
-                stem = stem[:-1]
-            yield parent + stem + suffix
-
-    def _is_taken(self, path: str) -> bool:
-        is_known = path in self.result.results or path in self.paths or self.sides.ours.find_if_any(path) is not None
-        return is_known or self.sides.is_there(path)
+        ours_path, theirs_path = ("" if name == path else name for name in self.origins.get(path, (path, path)))
+        self.result.conflicts.append(
+            Conflict(
+                path=path,
+                kind=kind,
+                base=base,
+                ours=ours,
+                theirs=theirs,
+                hunks=texts,
+                ours_path=ours_path if ours else "",
+                theirs_path=theirs_path if theirs else "",
+            )
+        )
 
     # --- what a tree asks for ---
 
@@ -371,6 +310,14 @@ class _Merger:
             if results.get(way) is None and (way in results or self.sides.ours.find_if_any(way) is None):
                 _, ours, theirs = self.paths[way] if way in self.paths else self._triple_at(way)
                 results[way] = ours if is_directory(ours) else theirs
+
+    def _compare_with_theirs(self) -> None:
+        """Where the result has more, or less, than the new paths of theirs."""
+        results, ours, theirs = self.result.results, self.sides.ours, self.sides.theirs
+        new = {path for path, entry in results.items() if entry is not None and ours.find_if_any(path) is None}
+        self.result.added = without_nested(path for path in new if theirs.find_if_any(path) is None)
+        only_theirs = (path for path, triple in self.paths.items() if triple.ours is None and triple.theirs is not None)
+        self.result.declined = without_nested(path for path in only_theirs if path not in new)
 
 
 def _local(view: SnapshotView | None, entry: Entry | None) -> Entry | None:

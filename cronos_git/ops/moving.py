@@ -255,13 +255,19 @@ class _Moving:
         self.run.emit(Finished("verify"))
 
     def _require_unchanged(self) -> None:
-        """Raise RefusedError when something that is to be moved or changed is not as it was seen, to the nanosecond."""
-        old = [*self.steps.deleted, *(w.before for w in self.steps.written if w.before), *(b for b, _ in self.steps.touched)]
+        """Raise RefusedError when what is to be moved, changed or linked to is not as it was seen, to the nanosecond."""
+        steps = self.steps
+        going = (
+            *steps.deleted,
+            *(write.before for write in steps.written if write.before),
+            *(before for before, _ in steps.touched),
+        )
+        linked = {write.source for write in steps.written if write.source} - self.slot_of.keys()
         with Doors(self.target.fd) as doors:
-            for entry in old:
-                info = moves.look(doors.place(entry.path))
-                if info is None or found(name_of(entry.path), info) != self._seen(entry.path):
-                    raise changed_meanwhile(entry.path)
+            for path in linked.union(entry.path for entry in going):
+                info = moves.look(doors.place(path))
+                if info is None or found(name_of(path), info) != self._seen(path):
+                    raise changed_meanwhile(path)
 
     def _seen(self, path: str) -> Found:
         seen = self.target.scan.find(path)

@@ -41,6 +41,7 @@ from cronos_git.ops.steps import (
 )
 from cronos_git.ops.writing import content_bytes, is_restorable, why_absent
 from cronos_git.rules.attributes import format_line
+from cronos_git.rules.merge import has_content_of
 
 
 def plan(root_fd: int, scan: Scan, ours: SnapshotView, wish: Wish) -> Planned:
@@ -145,7 +146,7 @@ class _Planner:
             return ""
         if after is not None and not is_restorable(after.attributes) and not _is_directory(after):
             return "" if _is_same(pair) else f"the backup cannot give it: {why_absent(after.attributes)}"
-        loses_content = after is None or not _has_content_of(before, after) or before.attributes.unreadable
+        loses_content = after is None or not has_content_of(before, after) or before.attributes.unreadable
         if loses_content and not is_restorable(before.attributes):
             self.lost.add(path)
             return f"nothing could bring it back: {_why_lost(before)}"
@@ -337,21 +338,10 @@ def _is_directory(entry: Entry | None) -> bool:
     return entry is not None and entry.attributes.kind == "directory"
 
 
-def _has_content_of(before: Entry, after: Entry) -> bool:
-    kinds = before.attributes.kind, after.attributes.kind
-    if kinds[0] != kinds[1]:
-        return False
-    return kinds[0] == "directory" or (before.oid, before.chunked, before.attributes.device) == (
-        after.oid,
-        after.chunked,
-        after.attributes.device,
-    )
-
-
 def _is_same(pair: Pair) -> bool:
     """Whether both have the same content and attributes; which names share a file is `hardlinks`' to judge."""
     before, after = pair
-    if before is None or after is None or not _has_content_of(before, after):
+    if before is None or after is None or not has_content_of(before, after):
         return False
     return _plain(before.attributes) == _plain(after.attributes)
 
@@ -361,7 +351,7 @@ def _plain(attributes: Attributes) -> Attributes:
 
 
 def _can_be_touched(before: Entry, after: Entry) -> bool:
-    return before.attributes.kind == "file" and _has_content_of(before, after)
+    return before.attributes.kind == "file" and has_content_of(before, after)
 
 
 def _why_lost(before: Entry) -> str:

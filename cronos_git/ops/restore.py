@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cronos_git.disk import contents, stage
 from cronos_git.disk.scanned import Scan
@@ -24,10 +24,10 @@ from cronos_git.git.view import Pair, SnapshotView, diff_all
 from cronos_git.model import Backup, Entry, RestorePlan, RestoreReport, RestoreRequest
 from cronos_git.ops import journal, merging, moving, obstacles, planning
 from cronos_git.ops.knowledge import Knowledge
-from cronos_git.ops.merging import Merged
 from cronos_git.ops.moving import changed_meanwhile
+from cronos_git.ops.sides import Merged, Sides, Ways
 from cronos_git.ops.steps import Steps, Wish, is_at_or_below, ways_to, without_nested
-from cronos_git.ops.undoing import Made
+from cronos_git.ops.undoing import Made, purpose
 from cronos_git.ops.writing import Destination, content_bytes
 
 
@@ -68,13 +68,15 @@ class Prepared:
     """A plan with all that is needed to carry it out.
 
     Attributes:
+        purpose: What the restore point must say; see `undoing.purpose`.
         contents: What a merge made and no store has, by blob id.
     """
 
     plan: RestorePlan
     steps: Steps
     look: Look
-    contents: Mapping[str, bytes]
+    purpose: Mapping[str, Any] = field(default_factory=dict)
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def draft(
@@ -146,17 +148,19 @@ def prepare(drafted: RestorePlan, sources: Sources, root_fd: int, look: Callable
         DamageError, AccessError, HostError, InterruptedRunError: The backup or the target cannot be read.
     """
     obstructing: frozenset[str] = frozenset()
+    tops = _tops(drafted, sources.view)
     while True:
         seen = look(sources.made.forced | obstructing)
         try:
-            merged = _merge(drafted, sources, seen, root_fd) if drafted.strategy == "merge" else None
+            merged = _merge(drafted, sources, seen, root_fd, tops) if drafted.strategy == "merge" else None
             if merged and merged.conflicts and drafted.on_conflict == "abort":
-                return Prepared(_completed(drafted, Steps(), merged), Steps(), seen, {})
-            wish = _wish(drafted, sources, seen, merged, obstructing)
+                return Prepared(_completed(drafted, Steps(), merged), Steps(), seen)
+            wish = _wish(drafted, sources, seen, merged, obstructing, tops)
             planned = planning.plan(root_fd, seen.scan, seen.view, wish)
             if not planned.obstructing:
                 plan = _completed(drafted, planned.steps, merged)
-                return Prepared(plan, planned.steps, seen, _contents(drafted.target, merged, planned.steps) if merged else {})
+                contents = _contents(drafted.target, merged, planned.steps) if merged else {}
+                return Prepared(plan, planned.steps, seen, purpose(plan, tops, planned.steps, merged), contents)
             if not drafted.restore_point:
                 raise _unsaved(planned.obstructing)
         except BaseException:
@@ -166,16 +170,16 @@ def prepare(drafted: RestorePlan, sources: Sources, root_fd: int, look: Callable
         obstructing |= planned.obstructing
 
 
-def _merge(drafted: RestorePlan, sources: Sources, seen: Look, root_fd: int) -> Merged:
-    sides = merging.Sides(
+def _merge(drafted: RestorePlan, sources: Sources, seen: Look, root_fd: int, tops: tuple[str, ...]) -> Merged:
+    sides = Sides(
         base=sources.base,
         ours=seen.view,
         theirs=sources.view,
         read_ours=lambda entry: _read_ours(drafted.target, entry),
         is_there=lambda path: obstacles.is_there(root_fd, path),
     )
-    ways = merging.Ways(
-        tops=_tops(drafted, sources.view),
+    ways = Ways(
+        tops=tops,
         applies_deletions=drafted.deletions == "apply",
         on_conflict=drafted.on_conflict,
         base_name=drafted.base or "",
@@ -204,7 +208,14 @@ def _contents(target: str, merged: Merged, steps: Steps) -> Mapping[str, bytes]:
     return {**merged.contents, **moved}
 
 
-def _wish(drafted: RestorePlan, sources: Sources, seen: Look, merged: Merged | None, obstructing: frozenset[str]) -> Wish:
+def _wish(
+    drafted: RestorePlan,
+    sources: Sources,
+    seen: Look,
+    merged: Merged | None,
+    obstructing: frozenset[str],
+    tops: tuple[str, ...],
+) -> Wish:
     scan, made = seen.scan, sources.made
     knowledge = Knowledge(sources.view, lambda path: "CACHEDIR.TAG" in (scan.names(path) or ()))
 
@@ -213,7 +224,7 @@ def _wish(drafted: RestorePlan, sources: Sources, seen: Look, merged: Merged | N
 
     return Wish(
         desired=_MergedTree(merged, seen.view) if merged else _BackupTree(sources.view),
-        tops=_tops(drafted, sources.view),
+        tops=tops,
         keeps_extra=drafted.strategy == "overwrite",
         knows=knows,
         forced=made.forced | obstructing,

@@ -12,6 +12,7 @@ from typing import Any
 from cronos_git.errors import BackupNotFoundError, RefusedError
 from cronos_git.git.view import SnapshotView, diff_all
 from cronos_git.model import SCOPE_PROJECT, Backup, Entry, Operation, RestorePlan
+from cronos_git.ops.sides import Merged
 from cronos_git.ops.steps import Steps, is_at_or_below, parent_of, ways_to, without_nested
 from cronos_git.rules.identify import RESTORE_POINT
 
@@ -31,7 +32,7 @@ def draft_undo(point: Backup, view: SnapshotView) -> RestorePlan:
             f"{point.id} does not say which restore it was taken for.",
             hint=f"`cronos restore {point.id} --strategy replace` brings that state back.",
         )
-    paths = without_nested(_widened(view, path) for path in about["paths"])
+    paths = without_nested(_widened(view, path) for path in about.get("reach", about["paths"]))
     return RestorePlan(
         backup=point,
         strategy="replace",
@@ -50,16 +51,26 @@ def _about(point: Backup) -> Mapping[str, Any]:
     return about if isinstance(about, Mapping) else {}
 
 
-def purpose(plan: RestorePlan, steps: Steps) -> dict[str, Any]:
-    """What a restore point must say so that the restore can be undone."""
-    return {
+def purpose(plan: RestorePlan, tops: Iterable[str], steps: Steps, merged: Merged | None) -> dict[str, Any]:
+    """What a restore point must say so that the restore can be undone.
+
+    Args:
+        tops: What is restored; `("",)` for everything.
+    """
+    new = {*(entry.path for entry in steps.made), *(write.after.path for write in steps.written if write.before is None)}
+    added = [path for path in merged.added if path in new] if merged else []
+    reach = without_nested((*tops, *added))
+    told: dict[str, Any] = {
         "verb": plan.verb,
         "backup": plan.backup.id,
         "strategy": plan.strategy,
         "target": plan.target,
         "paths": list(plan.paths),
-        **({"found": steps.found} if steps.found else {}),
     }
+    if reach not in (plan.paths, ("",)):
+        told["reach"] = list(reach)
+    exceptions = {"found": steps.found, "added": added, "declined": merged.declined if merged else ()}
+    return told | {key: list(paths) for key, paths in exceptions.items() if paths}
 
 
 def taken_of(backup: Backup) -> str | None:
@@ -69,16 +80,19 @@ def taken_of(backup: Backup) -> str | None:
 
 
 def last_state(
-    known: Mapping[str, Backup], backups: Iterable[Backup], target: str, *, is_project: bool, like: Backup
+    known: Mapping[str, Backup], backups: Iterable[Backup], made: Operation | None, target: str, *, is_project: bool, like: Backup
 ) -> Backup | None:
     """The backup that was last taken from, or restored to, the whole of a target; None when there is none, or it is gone.
 
     Args:
         known: Backups by id, deleted ones too.
+        made: The last restore of a whole backup that made the target anew; None when no such is known.
         like: Only backups that cover what this one does: the whole, or the same modules.
     """
     undone: int | None = None
     for backup in sorted(backups, key=lambda backup: -backup.sequence):
+        if made is not None and backup.created < made.time.replace(microsecond=0):
+            break
         if undone is not None and backup.sequence >= undone:
             continue  # it was taken back
         if backup.type == RESTORE_POINT and taken_of(backup) == target:
@@ -90,7 +104,8 @@ def last_state(
                 return restored
         elif is_project and _coverage(backup) == _coverage(like) and backup.type != RESTORE_POINT:
             return backup
-    return None
+    restored = known.get(str(made.facts["backup"])) if made is not None else None
+    return restored if restored is not None and _coverage(restored) == _coverage(like) else None
 
 
 def _coverage(backup: Backup) -> str:
@@ -139,7 +154,7 @@ class Made:
     """What an undone restore made: it goes even where the rules exclude it.
 
     Attributes:
-        files: Paths of what is no directory.
+        files: Paths of what is no directory, and of directories that go with all that is in them.
         directories: Paths of directories.
         bare: Those of them that it made empty.
     """
@@ -168,20 +183,20 @@ def made_by(plan: RestorePlan, point: SnapshotView, restored: SnapshotView | Non
         return Made()
     pairs = diff_all(point, restored, plan.paths or ("",))
     about = _about(plan.backup)
-    found = frozenset(about.get("found", ()))
-    added = [after for before, after in pairs if after is not None and before is None and after.path not in found]
-    new = [entry for entry in added if _was_restored(entry.path, about["paths"] or ("",))]
+    new = [after for before, after in pairs if after is not None and before is None and _was_made(after.path, about)]
     directories = frozenset(entry.path for entry in new if entry.attributes.kind == "directory")
     return Made(
-        files=frozenset(entry.path for entry in new) - directories,
+        files=(frozenset(entry.path for entry in new) - directories).union(about.get("added", ())),
         directories=directories,
         bare=directories - {parent_of(entry.path) for entry in new},
     )
 
 
-def _was_restored(path: str, asked: Iterable[str]) -> bool:
-    """Whether a restore of these paths made *path*, or found it on the way: an undo may look at more than was restored."""
-    return any(is_at_or_below(path, top) or is_at_or_below(top, path) for top in asked)
+def _was_made(path: str, about: Mapping[str, Any]) -> bool:
+    """Whether a restore made *path*, which the restored backup has: an undo may look at more than was restored."""
+    if path in about.get("found", ()) or any(is_at_or_below(path, top) for top in about.get("declined", ())):
+        return False
+    return any(is_at_or_below(path, top) or is_at_or_below(top, path) for top in about["paths"] or ("",))
 
 
 def _widened(view: SnapshotView, path: str) -> str:

@@ -67,6 +67,11 @@ def is_same(one: Entry, other: Entry) -> bool:
     return _lasting(one) == _lasting(other)
 
 
+def has_content_of(one: Entry, other: Entry) -> bool:
+    """Whether two entries are of the same kind and have the same content, whatever their attributes."""
+    return one.attributes.kind == other.attributes.kind and content_of(one) == content_of(other)
+
+
 def is_directory(entry: Entry | None) -> bool:
     """Whether there is a directory."""
     return entry is not None and entry.attributes.kind == "directory"
@@ -74,10 +79,10 @@ def is_directory(entry: Entry | None) -> bool:
 
 def _lasting(entry: Entry) -> tuple[object, ...]:
     attributes = entry.attributes
-    return attributes.kind, _content(entry), attributes.mode, attributes.uid, attributes.gid, attributes.xattrs
+    return attributes.kind, content_of(entry), attributes.mode, attributes.uid, attributes.gid, attributes.xattrs
 
 
-def _content(entry: Entry) -> tuple[object, ...]:
+def content_of(entry: Entry) -> tuple[object, ...]:
     """What a side's content is; a directory's is that of its members."""
     return () if is_directory(entry) else (entry.oid, entry.chunked, entry.attributes.device)
 
@@ -87,7 +92,7 @@ def _merge_alike(base: Entry | None, ours: Entry, theirs: Entry, prefers_theirs:
     if base is not None and base.attributes.kind != ours.attributes.kind:
         base = None
     content = _Choice(prefers_theirs)
-    content.pick(_content(base) if base else None, _content(ours), _content(theirs))
+    content.pick(content_of(base) if base else None, content_of(ours), content_of(theirs))
     source = theirs if content.is_theirs else ours
     attributes, conflict = _merge_attributes(
         base.attributes if base else None, ours.attributes, theirs.attributes, prefers_theirs

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from cronos_git.model import Backup, RestoreRequest, SnapshotRequest
 from cronos_git.rules.ancestry import find_base
-from tests.support.engine import make_engine
+from tests.support.clock import FakeClock
+from tests.support.engine import LATER, make_engine
 from tests.support.stores import make_backup
 
 
@@ -109,3 +112,34 @@ def test_another_target_has_what_was_restored_there_as_its_base(tmp_path: Path, 
     make_engine(tmp_path).restore(RestoreRequest(backup="one", strategy="replace", target=str(elsewhere)))
     assert planned_base(tmp_path, "two", target=str(elsewhere)) == two[0]
     assert planned_base(tmp_path, "two") == two[1]
+
+
+def test_a_directory_that_a_restore_made_has_that_backup_as_its_base(tmp_path: Path, two: tuple[str, str]) -> None:
+    out = str(tmp_path / "out")
+    make_engine(tmp_path).restore(RestoreRequest(backup="one", target=out))
+    assert planned_base(tmp_path, "two", target=out) == two[0]
+    make_engine(tmp_path).restore(RestoreRequest(backup="two", strategy="replace", target=out))
+    assert planned_base(tmp_path, "two", target=out) == two[1]
+
+
+def test_a_part_of_a_backup_in_a_new_directory_is_no_base(tmp_path: Path, two: tuple[str, str]) -> None:
+    out = str(tmp_path / "out")
+    make_engine(tmp_path).restore(RestoreRequest(backup="one", target=out, paths=("file",)))
+    assert planned_base(tmp_path, "two", target=out) is None
+
+
+def test_a_directory_that_was_made_anew_starts_anew(tmp_path: Path, two: tuple[str, str]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    make_engine(tmp_path).restore(RestoreRequest(backup="two", strategy="replace", target=str(out)))
+    shutil.rmtree(out)
+    make_engine(tmp_path, clock=FakeClock(LATER + timedelta(seconds=5))).restore(RestoreRequest(backup="one", target=str(out)))
+    assert planned_base(tmp_path, "two", target=str(out)) == two[0]
+
+
+def test_an_undone_restore_is_no_base(tmp_path: Path, two: tuple[str, str]) -> None:
+    make_engine(tmp_path).restore(RestoreRequest(backup="one", strategy="replace"))
+    make_engine(tmp_path).undo()
+    assert planned_base(tmp_path, "one") == two[1]
+    make_engine(tmp_path).undo()
+    assert planned_base(tmp_path, "two") == two[0]

@@ -181,7 +181,7 @@ SCENES = {
         both={"x": b"ours", "x.@/in/deep": b"theirs", "x.@/too": b"2"},
     ),
     "rename/rename": Scene(
-        *("rename/rename", "here", FILES),
+        *("rename/rename", "old", FILES),
         base={"old": LONG},
         ours={"here": LONG},
         theirs={"there": LONG},
@@ -248,15 +248,58 @@ def test_a_conflict_is_solved_as_was_asked(engine: Cronos, tmp_path: Path, scene
     expected = {path.replace("@", THEIRS): node for path, node in solved.items()}
     assert shown(engine.project) == {"clean": b"theirs", "same": b"same", **expected}
     (conflict,) = report.plan.conflicts
-    place = "there" if (scene.kind, how) == ("rename/rename", "theirs") else scene.path
-    assert (conflict.path, conflict.kind) == (place, scene.kind)
+    assert (conflict.path, conflict.kind) == (scene.path, scene.kind)
     assert report.problems == ()
     assert points(engine) == [report.restore_point]
     again = engine.plan_restore(merging(deletions=scene.deletions, on_conflict="ours" if how == "both" else how, base=None))
     assert (again.changes, again.conflicts) == ((), ())
+    if how == "both":
+        assert engine.plan_restore(merging(deletions=scene.deletions, on_conflict=how)).changes == ()
     engine.undo()
     assert read_tree(engine.project) == before
     assert leftovers(engine) == []
+
+
+def test_a_conflict_says_where_each_side_has_a_file_that_moved(engine: Cronos) -> None:
+    three_states(
+        engine, {"old": LONG, "x": LONG[::-1]}, {"there": LONG, "x": b"T" + LONG[::-1]}, {"here": LONG, "y": b"O" + LONG[::-1]}
+    )
+    told = {found.path: (found.kind, found.ours_path, found.theirs_path) for found in engine.plan_restore(merging()).conflicts}
+    assert told == {"old": ("rename/rename", "here", "there"), "y": ("content", "", "x")}
+
+
+@pytest.mark.parametrize("paths", [(), ("d/f",), ("d/f", "e")])
+@pytest.mark.parametrize("is_excluded", [False, True])
+def test_an_undo_takes_back_what_was_written_beside(tmp_path: Path, paths: tuple[str, ...], is_excluded: bool) -> None:
+    engine = make_engine(tmp_path, exclude=[f"*.{THEIRS}"] if is_excluded else [])
+    three_states(
+        engine, {"e": b"0"}, {"d/f": b"theirs", "e/in": b"theirs"}, {"d/f": b"ours", "e": b"ours", f"d/x.{THEIRS}": b"mine"}
+    )
+    before = read_tree(engine.project)
+    engine.restore(merging(on_conflict="both", paths=paths))
+    assert (engine.project / f"d/f.{THEIRS}").read_bytes() == b"theirs"
+    after = read_tree(engine.project)
+    (engine.project / "later").write_bytes(b"later")
+    engine.undo()
+    assert (engine.project / "later").exists() == bool(paths)
+    (engine.project / "later").unlink(missing_ok=True)
+    assert without_times(read_tree(engine.project)) == without_times(before)
+    engine.undo()
+    (engine.project / "later").unlink(missing_ok=True)
+    assert without_times(read_tree(engine.project)) == without_times(after)
+
+
+def without_times(tree: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {path: (*node[:4], *node[5:]) for path, node in tree.items()}
+
+
+def test_an_undo_leaves_alone_what_the_merge_did_not_bring(tmp_path: Path) -> None:
+    three_states(make_engine(tmp_path), {"gone": b"1", "f": b"1"}, {"gone": b"1", "f": b"2"}, {"f": b"1"})
+    engine = make_engine(tmp_path, exclude=["gone"])
+    engine.restore(merging(deletions="apply"))
+    (engine.project / "gone").write_bytes(b"mine, and excluded")
+    engine.undo()
+    assert shown(engine.project) == {"f": b"1", "gone": b"mine, and excluded"}
 
 
 def test_the_version_beside_never_lies_over_anything(engine: Cronos) -> None:

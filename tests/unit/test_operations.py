@@ -431,7 +431,8 @@ def test_operations_tell_what_was_done_newest_first(engine: Cronos, tmp_path: Pa
     }
     assert undo.facts["backup"] == report.restore_point
     assert undo.facts["restore_point"] == undone.restore_point
-    assert elsewhere.facts == {"backup": work, "target": str(tmp_path / "out"), "strategy": "new_location", "problems": 0}
+    facts = {"backup": work, "target": str(tmp_path / "out"), "strategy": "new_location", "paths": [], "problems": 0}
+    assert elsewhere.facts == facts
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 99])

@@ -179,6 +179,18 @@ def test_a_target_that_is_replaced_meanwhile_is_left_to_whoever_did_it(engine: C
     assert not list(aside.rglob(f"{STAGING_PREFIX}*"))
 
 
+def test_a_file_that_is_only_linked_to_and_changes_meanwhile_is_refused(engine: Cronos) -> None:
+    make_tree(engine.project, {"group/1": b"one", "group/2": File(hard="group/1")})
+    save(engine, "linked")
+    (engine.project / "group/2").unlink()
+    before = read_tree(engine.project / "group")
+    run = meanwhile(Finished, lambda: (engine.project / "group/1").write_bytes(b"two"), phase="scan")
+    with pytest.raises(RefusedError, match=r"group/1 has changed"):
+        engine.restore(replacing(backup="linked", strategy="overwrite"), run)
+    assert {path.name: path.read_bytes() for path in (engine.project / "group").iterdir()} == {"1": b"two"}
+    assert before.keys() == read_tree(engine.project / "group").keys()
+
+
 def test_a_hard_link_to_a_file_outside_is_cut_and_never_written_through(engine: Cronos, outside: Path, tmp_path: Path) -> None:
     make_tree(tmp_path, {"shared": File(b"shared", mode=0o600)})
     (engine.project / "file").unlink()

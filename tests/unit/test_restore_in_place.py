@@ -253,6 +253,15 @@ def test_backup_of_a_module_replaces_only_its_scope(modular: Cronos) -> None:
     }
     assert (modular.project / "top").read_bytes() == b"later"
     assert (modular.project / "src/other").read_bytes() == b"y"
+    before = (modular.project / "src/kernel/a").read_bytes()
+    modular.undo()
+    assert not (modular.project / "src/kernel/a").exists()
+    assert (modular.project / "src/kernel/extra").read_bytes() == b"x"
+    assert (modular.project / "top").read_bytes() == b"later"
+    (modular.project / "top").write_bytes(b"later still")
+    modular.undo()
+    assert (modular.project / "src/kernel/a").read_bytes() == before
+    assert (modular.project / "top").read_bytes() == b"later still"
 
 
 # --- other targets ---------------------------------------------------------------------------------------------------
