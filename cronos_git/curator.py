@@ -8,13 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cronos_git.events import Run, tolerating
-from cronos_git.model import Backup, PrunePlan, PruneReport, PruneRequest, VerifyRequest
+from cronos_git.model import (
+    AmendReport,
+    AmendRequest,
+    Backup,
+    CompactPlan,
+    CompactReport,
+    CompactRequest,
+    PrunePlan,
+    PruneReport,
+    PruneRequest,
+    VerifyRequest,
+)
 from cronos_git.ops import catalog
 from cronos_git.restorer import Restorer
 
 
 class Curator(Restorer):
-    """Prunes, deletes and brings back; the arguments are `Reader`'s."""
+    """Prunes, deletes, brings back, amends and compacts; the arguments are `Reader`'s."""
 
     # --- prune, delete, undelete ---
 
@@ -118,6 +129,110 @@ class Curator(Restorer):
             prune.undelete(self.store, chosen)
             self._log_each("undelete", chosen, run)
         return chosen
+
+    # --- amend ---
+
+    def plan_amend(self, request: AmendRequest) -> AmendReport:
+        """What `amend` would change; writes nothing.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+            BackupNotFoundError, AmbiguousBackupError: An identifier means no one backup.
+            UsageError: The request contradicts itself, a label is empty, or metadata cannot be said in JSON.
+            RefusedError: It would change what a restore point was taken for.
+            DamageError: The tag of a backup is damaged.
+        """
+        from cronos_git.ops import amend
+
+        return amend.plan(self.store, self._choose(request.backups, self._catalog()), request)
+
+    def amend(self, request: AmendRequest, run: Run | None = None) -> AmendReport:
+        """Change pin, labels, message, description and metadata of existing backups; what they hold stays as it is.
+
+        Where nothing differs nothing is written or logged.
+
+        Raises:
+            StoreLockedError, DiskFullError, AccessError, HostError, DamageError: Each backup is the old or the new one.
+            All errors of `plan_amend`: Nothing was changed.
+
+        Durability: when this returns, the backups are amended also after a power cut. If killed earlier, each is the old or the
+        new one.
+        """
+        from cronos_git.ops import amend
+
+        run = run or Run()
+        with self._writing(run):
+            report = self.plan_amend(request)
+            amend.apply(self.store, report, lambda one: self._log(amend.verb_of(one), amend.facts_of(one), run))
+        return report
+
+    # --- compact ---
+
+    def plan_compact(self, request: CompactRequest | None = None) -> CompactPlan:
+        """What a compaction would drop and free; writes nothing.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+            DamageError: Something that is needed is missing or damaged.
+            GitVersionError: There is no git.
+
+        Cost: every distinct tree read once.
+        """
+        from cronos_git.ops import compact
+
+        request, trash = request or CompactRequest(), self.trash()
+        days = self.settings.trash_days if request.trash_days is None else request.trash_days
+        deleted = compact.deleted_at(reversed(self.operations()))
+        return compact.plan(self.store, trash, compact.expired(trash, deleted, self.clock.now(), days), request)
+
+    def compact(self, request: CompactRequest | None = None, run: Run | None = None) -> CompactReport:
+        """Drop what has been in the trash long enough for good, and pack all else anew, tightly.
+
+        Raises:
+            StoreLockedError: Somebody else writes, or reads what must stay.
+            All errors of `plan_compact` and `apply_compact`.
+
+        Durability, cost: as for `apply_compact`.
+        """
+        run = run or Run()
+        with self._writing(run):
+            return self._compact(self.plan_compact(request), run)
+
+    def apply_compact(self, plan: CompactPlan, run: Run | None = None) -> CompactReport:
+        """Carry out a plan of `plan_compact`.
+
+        Raises:
+            RefusedError: The trash is no longer as planned; nothing was changed.
+            DamageError: Something that is needed is missing or damaged; nothing was changed.
+            StoreLockedError: Somebody else writes, or reads what must stay.
+            DiskFullError, AccessError, HostError, InterruptedRunError: Every backup that stays is whole.
+
+        Durability: when this returns, all that stays survives a power cut. If killed earlier, every backup that stays is whole,
+        and the expired ones are in the trash or gone.
+        Cost: everything read twice and written once; as much free space as the result takes.
+        """
+        run = run or Run()
+        with self._writing(run):
+            return self._compact(plan, run)
+
+    def _compact(self, plan: CompactPlan, run: Run) -> CompactReport:
+        from cronos_git.ops import compact
+
+        with self._operation("compact", run, backups=[backup.id for backup in plan.expired]) as told:
+            report = compact.apply(self.store, plan, self._catalog().backups, run)
+            told |= {"freed_bytes": report.freed_bytes, "unlogged": plan.idle}
+        return report
+
+    def _auto_compact(self, run: Run) -> None:
+        """Compact after a backup when that is worth it; the backup is made already, so that a failure is a notice."""
+        from cronos_git.ops import compact
+
+        with tolerating(run, "compact.failed", "The store was not compacted", "The new backup is safe."):
+            operations = self.operations()[::-1]
+            deleted = compact.deleted_at(operations)
+            going = compact.expired(self.trash(), deleted, self.clock.now(), self.settings.trash_days)
+            if compact.is_worthwhile(self.store, going, operations):
+                self._compact(self.plan_compact(), run)
 
     def _require_whole(self, dropped: Sequence[Backup], run: Run) -> None:
         """Raise DamageError when what is left after a deletion is damaged, as far as a quick check tells."""

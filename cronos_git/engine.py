@@ -44,11 +44,13 @@ class Cronos(Carrier):
             if request.modules and not report.backup.files:
                 text = f"The backup holds no file: nothing in {', '.join(subject.scope.paths)} is taken by the rules."
                 run.emit(Noticed("warning", "scope.empty", text))
-            told |= {"backup": report.backup.id, "problems": len(report.problems), "bytes_stored": report.bytes_stored}
+            told |= {"backup": report.backup.id, "tag": report.backup.tag}
+            told |= {"problems": len(report.problems), "bytes_stored": report.bytes_stored}
             told["unlogged"] = report.unchanged
             if not report.unchanged:
                 if self.settings.auto_prune:
                     report = replace(report, pruned=self._auto_prune(lost, run))
+                    self._auto_compact(run)
                 safe = "The backup is safe; listing and restoring get slower."
                 with tolerating(run, "store.unfolded", "Packs were not folded", safe):
                     maintenance.fold(self.store)

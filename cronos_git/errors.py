@@ -114,15 +114,15 @@ class MergeConflictError(CronosError):
     """The sides of a merge contradict each other, and it was to change nothing then.
 
     Attributes:
-        conflicts: All of them, as `model.Conflict`, in the order of paths; *context* has their paths and kinds.
+        conflicts: All of them, as `model.Conflict`, in the order of paths; they stand in *context* too.
     """
 
     code = "merge.conflicts"
     exit_status = 4
 
     def __init__(self, message: str, *, conflicts: Sequence[Any] = (), hint: str = "", **context: object) -> None:
-        super().__init__(message, hint=hint, **context)
         self.conflicts = tuple(conflicts)
+        super().__init__(message, hint=hint, conflicts=self.conflicts, **context)
 
 
 class StoreFormatError(CronosError):
@@ -137,6 +137,12 @@ class GitVersionError(CronosError):
 
     code = "git.version"
     exit_status = 16
+
+
+class ArchiveError(CronosError):
+    """A file that was to be imported is no archive that can be read to its end."""
+
+    code = "archive.damaged"
 
 
 # --- damage: never retried, never swallowed, stops every deletion -------------------------------------------------

@@ -18,7 +18,7 @@ class Started:
     """A phase begins. Totals are None while they are unknown.
 
     Attributes:
-        phase: `scan`, `store`, `restore`, `verify` or `move`.
+        phase: `scan`, `store`, `restore`, `verify`, `move` or `measure`.
         total_files: Files that the phase will handle.
         total_bytes: Bytes of their contents.
     """

@@ -1,12 +1,80 @@
 """One project and its store: everything that checks whether backups are whole, and can be restored.
 
-Owns the order of things: lock, do, log. Each step is `ops/`'s. Floor F8, between `curator.Curator` and `engine.Cronos`.
+Owns the order of things: lock, look, do. Each step is `ops/`'s. Floor F8, between `curator.Curator` and `engine.Cronos`.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from pathlib import Path
+
 from cronos_git.curator import Curator
+from cronos_git.events import Run
+from cronos_git.model import DrillReport, VerifyReport, VerifyRequest
+from cronos_git.ops import catalog
+from cronos_git.ops.catalog import Catalog
 
 
 class Inspector(Curator):
-    """Verifies; the arguments are `Reader`'s."""
+    """Verifies, and restores on trial; the arguments are `Reader`'s."""
+
+    def verify(self, request: VerifyRequest | None = None, run: Run | None = None) -> VerifyReport:
+        """Check stored data; damage is in the report, not an error. Works on a store that cannot be written, too.
+
+        Raises:
+            UsageError: The request contradicts itself.
+            BackupNotFoundError, AmbiguousBackupError: A backup that was asked for does not exist.
+            DamageError: A backup that was asked for cannot be told for sure, as others cannot be read.
+            StoreLockedError: Somebody writes to the store.
+            InterruptedRunError: The run was cancelled; what was read until then is noted.
+
+        Durability, cost: as for `ops.verify`. Backups wait until it is done, as they need the lock alone; give it a time.
+        """
+        from cronos_git.ops import verify
+
+        request = request or VerifyRequest()
+        with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
+            trash = self._trash_to_check(request)
+            kept = catalog.read(self.store) if request.trash is not True else Catalog(backups=[], damaged=[])
+            found = Catalog(backups=[*kept.backups, *trash.backups], damaged=[*kept.damaged, *trash.damaged])
+            wanted = self._choose(request.backups, found) if request.backups else found.backups
+            report = verify.verify(self.store, wanted, found.damaged, request, run or Run(), now=self.clock.now())
+        in_trash = [backup.id for backup in wanted if backup in trash.backups]
+        return replace(report, trash=(*in_trash, *(name for damage in trash.damaged for name in damage.backups)))
+
+    def _trash_to_check(self, request: VerifyRequest) -> Catalog:
+        """The trash, as far as the request asks for it: backups in it are promised to come back, too."""
+        is_wanted = request.trash if request.trash is not None else not request.backups
+        return catalog.read_trash(self.store) if is_wanted else Catalog(backups=[], damaged=[])
+
+    def drill(self, identifier: str = "latest", scratch: Path | None = None, run: Run | None = None) -> DrillReport:
+        """Restore a backup on trial into a directory that is removed afterwards, and compare what is there with the backup.
+
+        It is restored as `restore` does it, and read back by what takes backups; nothing that the restore believes is asked.
+
+        Args:
+            scratch: Where the private directory for it is made; None for the system's place for temporary files.
+
+        Raises:
+            BackupNotFoundError, AmbiguousBackupError: There is no such backup.
+            RefusedError: The directory for it lies in the store or in the project, or is none.
+            DiskFullError: It would not fit there; nothing was written.
+            DamageError: The backup is damaged: it cannot be restored. So says `verify` in detail.
+            AccessError, HostError, InterruptedRunError: The trial did not come to its end; what it wrote is gone.
+
+        Cost: a whole restore, and a read of all that it wrote.
+        """
+        from cronos_git.ops import drill, extract, snapshot
+
+        run = run or Run()
+        backup = self.resolve(identifier).backup
+        view = self.view(backup)
+        place = drill.choose_place(scratch, (self.store_path, self.project))
+        with self.store.lock(shared=True, wait_s=self.settings.lock_wait), drill.scratch_directory(place) as root:
+            plan = extract.plan(view, backup, (), str(root / "restored"))
+            drill.refuse_small_disk(place, plan)
+            restored = extract.apply(self.store, view, plan, verify=False, run=run)
+            started_s = time.monotonic()
+            looked = snapshot.look(None, (), drill.subject(plan.target, view), self._circumstances(), run)
+            return drill.report(view, looked.view, restored, looked.captured.problems, started_s)

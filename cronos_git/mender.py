@@ -5,8 +5,115 @@ Owns the order of things: lock, do, log. Each step is `ops/`'s. Floor F8, betwee
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cronos_git import __version__
+from cronos_git.errors import CronosError, RecordFormatError, StoreFormatError
+from cronos_git.events import Run
+from cronos_git.git.store import Store
 from cronos_git.inspector import Inspector
+from cronos_git.model import Damage, RepairPlan, RepairReport, Scope, VerifyRequest
+from cronos_git.ops import catalog
+
+if TYPE_CHECKING:  # imported where used
+    from cronos_git.git.furniture import Flaw
+    from cronos_git.ops.subject import Subject
 
 
 class Mender(Inspector):
     """Repairs; the arguments are `Reader`'s."""
+
+    def plan_repair(self, run: Run | None = None) -> RepairPlan:
+        """What `repair` would do, and what cannot be healed; writes nothing.
+
+        Raises:
+            StoreMissingError: The project has no store.
+            StoreFormatError, RefusedError: It is of a newer CRONOS, or another user's or project's.
+            StoreLockedError, AccessError, HostError, InterruptedRunError: It could not be looked at.
+
+        Cost: every byte of the store is read and hashed; where something is lost, every file of the project too.
+        """
+        from cronos_git.ops import repair
+
+        flaws = self._flaws()
+        store = Store(self.store_path, str(self.project)) if flaws else self.store
+        with self._reading(store):
+            found = repair.examine(store, self._subject_of, run or Run())
+            found.remains.close()
+        return replace(found.plan, steps=(*repair.steps_of(flaws), *found.plan.steps))
+
+    def repair(self, run: Run | None = None) -> RepairReport:
+        """Make the store whole again, as far as what it needs is to be had anywhere.
+
+        What is damaged is moved to `cronos/quarantine/`, never deleted. Backups of which something is lost for good keep their id
+        and everything else; the report tells what is missing in them.
+
+        Raises:
+            All errors of `plan_repair`, and DiskFullError: The store is no worse than it was; run it again.
+
+        Durability: when this returns, the store is repaired also after a power cut. If killed earlier, it is no worse than it
+        was, and the next run finishes.
+        Cost: as `plan_repair`; what is whole in damaged packs is written again.
+        """
+        from cronos_git.git.quarantine import Quarantine
+        from cronos_git.ops import repair
+
+        run = run or Run()
+        started = time.monotonic()
+        quarantine = Quarantine(self.store_path, self.clock.now())
+        flaws = self._flaws()
+        repair.restore_files(self.store_path, flaws, quarantine, self.settings.lock_wait)
+        with self._operation("repair", run) as told, self._writing(run):
+            found = repair.examine(self.store, self._subject_of, run)
+            try:
+                repair.apply(self.store, found, quarantine, run)
+            finally:
+                found.remains.close()
+            plan = replace(found.plan, steps=(*repair.steps_of(flaws), *found.plan.steps))
+            told["unlogged"] = not plan.steps
+            told["steps"] = len(plan.steps)
+            told["backups"] = sorted({loss.backup for loss in plan.lost})
+            told["tags"] = {name.rpartition("/")[2]: oid for name, oid in found.values.items()}
+            told["given_up"] = sorted({loss.backup for loss in plan.lost if loss.kind == "backup"})
+            if plan.steps:
+                repair.write_report(quarantine, plan, found, self.clock.now())
+            remaining = self._remaining(run) if plan.steps else ()
+        place = str(quarantine.path) if plan.steps else ""
+        return RepairReport(plan=plan, quarantine=place, remaining=remaining, duration_s=time.monotonic() - started)
+
+    def _flaws(self) -> list[Flaw]:
+        """What is missing or damaged of the files without which it is no store."""
+        from cronos_git.ops import repair
+
+        refusal: CronosError | None = None
+        try:
+            Store.open(self.store_path)
+        except (StoreFormatError, RecordFormatError) as error:
+            refusal = error
+        flaws = repair.find_flaws(self.store_path, self.project, self.clock.now(), __version__)
+        if not {"config", "cronos/format.json"} & {flaw.name for flaw in flaws}:
+            if refusal is not None:
+                raise refusal
+            self.store  # noqa: B018 - refuses the store of another project
+        return flaws
+
+    @contextlib.contextmanager
+    def _reading(self, store: Store) -> Iterator[None]:
+        """The shared lock, where there is a place for one."""
+        with store.lock(shared=True, wait_s=self.settings.lock_wait) if store.cronos_dir.is_dir() else contextlib.nullcontext():
+            store.reopen()
+            yield
+
+    def _subject_of(self, scope: Scope) -> Subject:
+        return replace(self._subject(), scope=scope)
+
+    def _remaining(self, run: Run) -> tuple[Damage, ...]:
+        """What a check after the repair finds: nothing, unless the store contradicts itself."""
+        from cronos_git.ops import verify
+
+        found = catalog.read(self.store)
+        return verify.verify(self.store, found.backups, found.damaged, VerifyRequest(quick=True), run).damage

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,18 +19,18 @@ from cronos_git.events import Noticed, Run
 from cronos_git.git.store import Store
 from cronos_git.model import (
     Backup,
+    BackupsStats,
     Check,
     Damage,
     Entry,
     FileDiff,
     FoundEntry,
+    PathsStats,
     Query,
     Scope,
     SnapshotPlan,
     SnapshotRequest,
     StoreStats,
-    VerifyReport,
-    VerifyRequest,
 )
 from cronos_git.ops import catalog
 from cronos_git.ports import Clock
@@ -231,26 +231,46 @@ class Reader:
         backups = self._catalog().backups
         return snapshot.look(self.store, backups, subject, self._circumstances(), Run()).view
 
-    def stats(self) -> StoreStats:
-        """Figures of the whole store."""
-        from cronos_git.ops import stats
-
-        return stats.collect(self.store, self._catalog().backups)
-
-    def verify(self, request: VerifyRequest | None = None, run: Run | None = None) -> VerifyReport:
-        """Check stored data; damage is in the report, not an error.
+    def stats(self, run: Run | None = None) -> StoreStats:
+        """Figures of the whole store, and how it grew.
 
         Raises:
-            BackupNotFoundError, AmbiguousBackupError: A backup that was asked for does not exist.
-            DamageError: A backup that was asked for cannot be told for sure, as others cannot be read.
-        """
-        from cronos_git.ops import verify
+            StoreMissingError: The project has no store yet.
 
-        request = request or VerifyRequest()
-        with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
-            found = catalog.read(self.store)
-            wanted = self._choose(request.backups, found) if request.backups else found.backups
-            return verify.verify(self.store, wanted, found.damaged, request, run or Run())
+        Cost: a read of each distinct directory of all backups, and of a few bytes of each distinct content.
+        """
+        from cronos_git.ops import stats
+
+        return stats.collect(self.store, self._catalog().backups, catalog.read_trash(self.store).backups, run or Run())
+
+    def backup_stats(self, backups: Sequence[Backup] | None = None, run: Run | None = None) -> BackupsStats:
+        """What backups take on the disk: all of them, or those given.
+
+        Cost: two or three reads of each distinct directory of all backups.
+        """
+        from cronos_git.ops import stats
+
+        known = self._catalog().backups
+        chosen = {backup.id for backup in (known if backups is None else backups)}
+        return stats.measure(self.store, known, chosen, run or Run())
+
+    def path_stats(self, backup: Backup, *, since: datetime | None = None, limit: int = 20, run: Run | None = None) -> PathsStats:
+        """The biggest files of *backup*, and the paths that let the store grow fastest.
+
+        Args:
+            since: Count only the growth of backups made then or later.
+            limit: At most so many of each.
+
+        Raises:
+            DamageError: A directory of *backup* cannot be read.
+
+        Cost: as for `stats`, and a read of each directory of *backup* with its attributes.
+        """
+        from cronos_git.ops import growth
+
+        biggest = growth.biggest(self.store, self.view(backup), limit)
+        grown, unreadable = growth.fastest(self.store, self._catalog().backups, since, limit, run or Run())
+        return PathsStats(backup=backup, biggest=biggest, since=since, grown=grown, unreadable=unreadable)
 
     # --- doctor ---
 

@@ -206,7 +206,8 @@ class Restorer(Keeper):
         view = self.view(drafted.backup)
         made = undoing.made_by(drafted, view, self._undone(drafted)) if drafted.verb == "undo" else undoing.Made()
         base = self.view(self._base_of(drafted.base)) if drafted.base else None
-        return restore.prepare(drafted, restore.Sources(view, base, made), root_fd, look)
+        now_ns = int(self.clock.now().timestamp() * 1_000_000) * 1000
+        return restore.prepare(drafted, restore.Sources(view, base, made), root_fd, look, now_ns=now_ns)
 
     def _base_of(self, identifier: str) -> Backup:
         if (base := self._known().get(identifier)) is None:
@@ -321,11 +322,12 @@ def _made_anew(done: Operation, target: str) -> bool:
 def _conflicts(plan: RestorePlan) -> MergeConflictError:
     count = len(plan.conflicts)
     return MergeConflictError(
-        f"{count} path{'' if count == 1 else 's'} in conflict, {plan.conflicts[0].path} among them. Nothing was changed.",
-        hint="Show them with -n; take one side with --on-conflict ours or theirs, or both with markers or both.",
+        f"{'1 path' if count == 1 else f'{count} paths'} in conflict ({plan.conflicts[0].path or '.'}"
+        f"{'' if count == 1 else ' and others'}). Nothing was changed.",
+        hint="Take one side with --on-conflict ours or theirs, or both with --on-conflict markers or both.",
         conflicts=plan.conflicts,
-        paths=[conflict.path for conflict in plan.conflicts],
-        kinds=[conflict.kind for conflict in plan.conflicts],
+        backup=plan.backup.id,
+        base=plan.base,
     )
 
 

@@ -38,10 +38,18 @@ _MODULES = {
     "operations": "operations",
     "recover": "operations",
     "verify": "verify",
+    "repair": "repair",
     "prune": "prune",
     "delete": "prune",
     "undelete": "prune",
-    "stats": "listing",
+    "compact": "compact",
+    "pin": "amend",
+    "unpin": "amend",
+    "label": "amend",
+    "describe": "amend",
+    "export": "archives",
+    "import": "archives",
+    "stats": "stats",
     "config": "settings",
     "doctor": "doctor",
     "completion": "completion",
@@ -49,7 +57,7 @@ _MODULES = {
 }
 """The module of each command or group, in the order of the help."""
 
-_GROUPS = {"config": "Show, find or start the configuration."}
+_GROUPS = {"config": "Show, find or start the configuration.", "label": "Put labels on backups, or take them off."}
 _HELP_OPTIONS = ["-h", "--help"]
 _BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
 _PARSER_ERROR: type[Exception] = typer.BadParameter.__mro__[2]

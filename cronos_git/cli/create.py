@@ -34,6 +34,7 @@ def create(
         str, typer.Option("--type", metavar="TYPE", help="manual, auto, pre-deploy or a word of yours.")
     ] = "manual",
     labels: Annotated[list[str] | None, typer.Option("--label", metavar="LABEL", help="Label it; may be repeated.")] = None,
+    pin: Annotated[bool, typer.Option("--pin", help="Pin it: retention never drops it.")] = False,
     metadata: Annotated[
         list[str] | None, typer.Option("--meta", metavar="KEY=VALUE", help="Metadata; VALUE is JSON or text; may be repeated.")
     ] = None,
@@ -61,10 +62,11 @@ def create(
     request = SnapshotRequest(
         name=name,
         type=_checked_type(backup_type),
-        message=_legible(message),
-        description=_legible(description),
-        labels=tuple(map(_legible, labels or ())),
-        metadata=_parse_metadata(metadata or ()),
+        message=legible(message),
+        description=legible(description),
+        labels=tuple(map(legible, labels or ())),
+        pinned=pin,
+        metadata=parse_metadata(metadata or ()),
         modules=tuple(modules or ()),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
@@ -96,7 +98,8 @@ def status(context: typer.Context) -> int:
     return 0
 
 
-def _parse_metadata(pairs: Sequence[str]) -> dict[str, object]:
+def parse_metadata(pairs: Sequence[str]) -> dict[str, object]:
+    """What `--meta KEY=VALUE` says; a value that is no JSON is text."""
     found: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -126,7 +129,7 @@ def _checked_type(word: str) -> str:
     return word
 
 
-def _legible(text: str) -> str:
+def legible(text: str) -> str:
     r"""*text* with bytes that are no UTF-8 written as `\xff`; the record of a backup holds only text."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 

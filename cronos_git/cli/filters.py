@@ -31,7 +31,7 @@ Reverse = Annotated[bool, typer.Option("--reverse", help="Turn the order round."
 Limit = Annotated[int | None, typer.Option("-l", "--limit", metavar="N", min=1, help="At most so many of the newest.")]
 
 
-def _moment(session: Session, text: str | None, *, end: bool = False) -> datetime | None:
+def moment(session: Session, text: str | None, *, end: bool = False) -> datetime | None:
     """A time as users write it; UsageError when it is none."""
     if text is None:
         return None
@@ -70,8 +70,8 @@ def query(
         labels=tuple(labels or ()),
         module=None if module is None else _scope_word(module),
         metadata={key: value for key, _, value in (pair.partition("=") for pair in metadata or ())},
-        since=_moment(session, since),
-        until=_moment(session, until, end=True),
+        since=moment(session, since),
+        until=moment(session, until, end=True),
         contains=None if contains is None else inside(session.engine().project, contains),
         sort=sort,
         reverse=reverse,

@@ -1,4 +1,4 @@
-"""`list` shows the backups, `stats` what they take. Floor F11."""
+"""`list` shows the backups. Floor F11."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from cronos_git.cli import filters
 from cronos_git.cli.command import command
 from cronos_git.cli.render.tables import Column, Table
-from cronos_git.cli.render.text import changes, local, plural, size, visible
+from cronos_git.cli.render.text import changes, local, size, visible
 from cronos_git.cli.session import session_of
-from cronos_git.model import Backup, Query, StoreStats
+from cronos_git.model import Backup, Query
 
 _COLUMNS = (
     Column(title="ID", style="bold"),
@@ -98,33 +98,3 @@ def _row(backup: Backup, zone: tzinfo) -> tuple[str, ...]:
         visible(",".join(backup.labels)),
         "" if backup.message == backup.name else visible(backup.message),
     )
-
-
-@command("stats", statuses=(10, 16), examples=("cronos stats", "cronos stats --json"))
-def stats(context: typer.Context) -> int:
-    """Show how much the backups hold and what they take on the disk."""
-    session = session_of(context)
-    engine = session.engine()
-    figures = engine.stats()
-    if session.options.json:
-        session.output.json(figures)
-    else:
-        session.output.pairs(_figures(figures, engine.zone))
-    return 0
-
-
-def _figures(stats: StoreStats, zone: tzinfo) -> list[tuple[str, str]]:
-    types = ", ".join(f"{number:,} {visible(name)}" for name, number in sorted(stats.by_type.items()))
-    span = f"{local(stats.oldest, zone)} to {local(stats.newest, zone)}" if stats.oldest and stats.newest else "-"
-    saved = (
-        f" ({stats.content_bytes / stats.store_bytes:.1f} times smaller)" if stats.content_bytes > stats.store_bytes > 0 else ""
-    )
-    return [
-        ("Store", visible(stats.path)),
-        ("Backups", f"{stats.backups:,}" + (f" ({types})" if types else "")),
-        ("Made", span),
-        ("Latest", f"{plural(stats.files_latest, 'file')}, {size(stats.bytes_latest)}"),
-        ("Content", f"{size(stats.content_bytes)} in all backups"),
-        ("On disk", f"{size(stats.store_bytes)}{saved}"),
-        ("Objects", f"{stats.objects:,} in {plural(stats.packs, 'pack')}"),
-    ]

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from datetime import tzinfo
+from collections.abc import Callable, Sequence
 
+from cronos_git.cli.conflicts import CHOICES, conflict_table, hunk_lines
 from cronos_git.cli.render.tables import Column, Table, plain_lines
-from cronos_git.cli.render.text import duration, local_ns, plural, size, visible
+from cronos_git.cli.render.text import duration, plural, size, visible
 from cronos_git.cli.session import Session
 from cronos_git.errors import MergeConflictError, RefusedError
 from cronos_git.events import Run
-from cronos_git.model import Conflict, RestoreChange, RestorePlan, RestoreReport, Version
+from cronos_git.model import Conflict, RestoreChange, RestorePlan, RestoreReport
 
 _COLUMNS = (
     Column(title="ACTION"),
@@ -23,23 +23,11 @@ _COLUMNS = (
     Column(title="SIZE", right=True, drop=1),
     Column(title="NOTE", flexible=True),
 )
-_CONFLICT_COLUMNS = (
-    Column(title="CONFLICT"),
-    Column(title="PATH", style="bold", flexible=True),
-    Column(title="BASE", drop=1),
-    Column(title="CURRENT"),
-    Column(title="BACKUP"),
-)
 _CONFLICTS = 4
-_CHOICES = (
-    "--on-conflict ours     keeps what is here",
-    "--on-conflict theirs   takes the backup's version",
-    "--on-conflict markers  writes both versions into text files; of other files, the backup's beside",
-    "--on-conflict both     writes the backup's version beside, as NAME.{id}",
-)
 _ROWS_ASKED = 40
 _GRAVITY = ("delete", "kept", "update", "create", "attributes")
 _NAMES_SHOWN = 20
+_LACKING_SHOWN = 3
 
 
 def carry_out(
@@ -71,7 +59,7 @@ def carry_out(
             report = _after_asking(session, plan_it, verify)
     except MergeConflictError as error:
         if not session.options.json and not session.options.quiet:
-            _show_conflicts_on_error(session, error.conflicts)
+            _show_conflicts_first(session, error.conflicts, str(error.context["backup"]))
         raise
     if report is None:
         session.output.note("Nothing was changed.")
@@ -102,6 +90,8 @@ def _agreed(session: Session, plan: RestorePlan) -> bool:
     shown = sorted(plan.changes, key=_weight)[:_ROWS_ASKED]
     if shown:
         session.output.preview(_table(shown))
+    if plan.conflicts:
+        _show_conflicts_first(session, plan.conflicts, "")
     session.output.raw_error("".join(f"{line}\n" for line in _before_the_question(plan, len(plan.changes) - len(shown))))
     return session.agrees("Go on?")
 
@@ -136,53 +126,25 @@ def _show_plan(session: Session, plan: RestorePlan) -> None:
         _show_conflicts(session, plan.conflicts)
         output.line(_sentence(plan))
         if plan.is_blocked:
-            output.lines(choice.format(id=plan.backup.id) for choice in _CHOICES)
+            output.lines(choice.format(id=plan.backup.id) for choice in CHOICES)
 
 
 def _show_conflicts(session: Session, conflicts: Sequence[Conflict]) -> None:
     if conflicts:
-        session.output.table(_conflict_table(session, conflicts))
+        session.output.table(conflict_table(conflicts, session.engine().zone))
     if session.options.verbose:
-        session.output.lines(_all_hunks(conflicts))
+        session.output.lines(hunk_lines(conflicts))
 
 
-def _show_conflicts_on_error(session: Session, conflicts: Sequence[Conflict]) -> None:
-    output, table = session.output, _conflict_table(session, conflicts)
+def _show_conflicts_first(session: Session, conflicts: Sequence[Conflict], backup: str) -> None:
+    """What must be seen before an error or a question."""
+    output, table = session.output, conflict_table(conflicts, session.engine().zone)
     if output.error_console.is_terminal:
         output.preview(table)
     else:
         output.raw_error("".join(f"{line}\n" for line in plain_lines(table)))
-    if session.options.verbose:
-        output.raw_error("".join(f"{line}\n" for line in _all_hunks(conflicts)))
-
-
-def _all_hunks(conflicts: Sequence[Conflict]) -> Iterator[str]:
-    return (line for conflict in conflicts for hunk in conflict.hunks for line in _hunk_lines(conflict, hunk))
-
-
-def _hunk_lines(conflict: Conflict, hunk: str) -> list[str]:
-    lines = hunk.removesuffix("\n").split("\n")
-    return [f"{visible(conflict.path)}:", *(visible(line.removesuffix("\r")) for line in lines)]
-
-
-def _conflict_table(session: Session, conflicts: Sequence[Conflict]) -> Table:
-    zone = session.engine().zone
-    return Table(columns=_CONFLICT_COLUMNS, rows=[_conflict_row(conflict, zone) for conflict in conflicts])
-
-
-def _conflict_row(conflict: Conflict, zone: tzinfo) -> tuple[str, ...]:
-    sides = (conflict.base, ""), (conflict.ours, conflict.ours_path), (conflict.theirs, conflict.theirs_path)
-    shows_mode = conflict.kind == "mode"
-    return conflict.kind, visible(conflict.path), *(_version(version, path, zone, shows_mode) for version, path in sides)
-
-
-def _version(version: Version | None, path: str, zone: tzinfo, shows_mode: bool) -> str:
-    if version is None:
-        return ""
-    words = [f"{version.mode:o}"] if shows_mode else []
-    words += [size(version.size_bytes)] if version.kind == "file" else [version.kind]
-    words += [local_ns(version.mtime_ns, zone), version.oid[:8], f"at {visible(path)}" if path else ""]
-    return " ".join(word for word in words if word)
+    lines = hunk_lines(conflicts) if session.options.verbose else iter(())
+    output.raw_error("".join(f"{line}\n" for line in (*lines, *(choice.format(id=backup) for choice in CHOICES if backup))))
 
 
 def _table(changes: Sequence[RestoreChange]) -> Table:
@@ -200,7 +162,7 @@ def _path(change: RestoreChange) -> str:
 
 def _sentence(plan: RestorePlan) -> str:
     if plan.is_blocked:
-        return f"{plural(len(plan.conflicts), 'conflict')}: nothing would be changed."
+        return f"{plural(len(plan.conflicts), 'conflict')}: nothing would be changed. {_base(plan)}"
     if _changes_nothing(plan):
         return _nothing(plan)
     deed = _deed(plan, "Would undo" if plan.verb == "undo" else "Would restore")
@@ -222,10 +184,22 @@ def _merged(plan: RestorePlan) -> str:
     """What is special about a merge."""
     if plan.strategy != "merge":
         return ""
-    base = f"Base: {plan.base or 'none in common'}."
     lines = f" Merged line by line: {plural(plan.merged, 'file')}." if plan.merged else ""
     conflicts = f" Solved with {plan.on_conflict}: {plural(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
-    return f"\n{base}{lines}{conflicts}"
+    return f"\n{_base(plan)}{lines}{conflicts}{_lacking(plan)}"
+
+
+def _base(plan: RestorePlan) -> str:
+    return f"Base: {plan.base or 'none in common'}."
+
+
+def _lacking(plan: RestorePlan) -> str:
+    """What the merge leaves there though the backup has it no more."""
+    if not plan.lacking:
+        return ""
+    shown = ", ".join(map(visible, plan.lacking[:_LACKING_SHOWN])) + (" …" if len(plan.lacking) > _LACKING_SHOWN else "")
+    stay = "path that the backup lacks stays" if len(plan.lacking) == 1 else "paths that the backup lacks stay"
+    return f"\n{len(plan.lacking):,} {stay} ({shown}); --deletions apply removes what it deleted."
 
 
 def _deed(plan: RestorePlan, verb: str) -> str:
@@ -237,6 +211,8 @@ def _deed(plan: RestorePlan, verb: str) -> str:
 
 def _nothing(plan: RestorePlan) -> str:
     """What to say when nothing changes; `overwrite` vouches only for what the backup holds."""
+    if plan.strategy == "merge":
+        return f"The merge of {plan.backup.id} changes nothing here.{_merged(plan)}{_kept(plan)}"
     whole = not plan.paths and plan.strategy == "replace"
     what = visible(plan.target) if whole else "what was asked for"
     if plan.changes:
@@ -262,6 +238,7 @@ def _show_report(session: Session, report: RestoreReport) -> None:
             output.note(f"Restore point {report.restore_point}: `{_undo_command(session, plan)}` takes this back.")
     elif report.restore_point or not plan.is_in_place:
         output.line(report.restore_point or visible(plan.target))
+    _tell_conflicts(session, plan)
     _tell_what_obstructed(session, report)
     output.problems(report.problems)
 
@@ -281,6 +258,16 @@ def _done(report: RestoreReport) -> str:
     deed = _deed(plan, "Undid" if plan.verb == "undo" else "Restored")
     checked = f" Read back and compared: {plural(report.verified, 'file')}." if report.verified else ""
     return f"{deed}: {written}, {size(report.size_bytes)} in {duration(report.duration_s)}.{checked}{_merged(plan)}{_kept(plan)}"
+
+
+def _tell_conflicts(session: Session, plan: RestorePlan) -> None:
+    """Name the paths that somebody should look at now."""
+    found = [f"{visible(change.path)}: {visible(change.text)}" for change in plan.changes if "conflict" in change.text]
+    shown = found if session.options.verbose else found[:_NAMES_SHOWN]
+    for line in shown:
+        session.output.note(line)
+    if len(shown) < len(found):
+        session.output.note(f"… and {len(found) - len(shown):,} more; -v names all.")
 
 
 def _tell_what_obstructed(session: Session, report: RestoreReport) -> None:

@@ -15,6 +15,7 @@ from cronos_git.cli.options import Options
 from cronos_git.cli.render.output import Output
 from cronos_git.errors import BackupNotFoundError, UsageError
 from cronos_git.model import SCOPE_PROJECT
+from cronos_git.rules.imports import IMPORTED_SCOPE
 
 if TYPE_CHECKING:
     from cronos_git.engine import Cronos
@@ -62,7 +63,7 @@ class Session:
         backup = resolution.backup
         if resolution.note:
             self.output.note(resolution.note)
-        if for_all and backup.scope != SCOPE_PROJECT and backup.id != identifier:
+        if for_all and backup.scope not in (SCOPE_PROJECT, IMPORTED_SCOPE) and backup.id != identifier:
             self.output.note(f"{backup.id} covers only {backup.scope}, not the whole project.")
         return backup
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from cronos_git.disk.files import host_error
 
 
-def tree_size(root: Path) -> int:
-    """Sum of the lengths, in bytes, of the regular files below *root*; symlinks are not followed.
+def tree_size(root: Path, suffix: str = "") -> int:
+    """Sum of the lengths, in bytes, of the regular files below *root* whose names end so; symlinks are not followed.
 
     A file that goes away meanwhile (another process repacks) does not count.
 
@@ -22,7 +22,7 @@ def tree_size(root: Path) -> int:
     total_bytes = 0
     try:
         for directory, _, names in os.walk(root, onerror=_refuse):
-            total_bytes += sum(_file_size(os.path.join(directory, name)) for name in names)
+            total_bytes += sum(_file_size(os.path.join(directory, name)) for name in names if name.endswith(suffix))
     except OSError as error:
         raise host_error(error, f"measure {root}") from error
     return total_bytes

@@ -35,6 +35,16 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
     return result
 
 
+def result_size(delta: bytes) -> int:
+    """Size in bytes of the object that a delta makes; its first 20 bytes are enough.
+
+    Raises:
+        IndexError: They are fewer than the sizes take.
+    """
+    _, position = _size(delta, 0)
+    return _size(delta, position)[0]
+
+
 def _size(delta: bytes, position: int) -> tuple[int, int]:
     """A size in groups of seven bits, the lowest first, and the position behind it."""
     size = shift = 0

@@ -22,6 +22,9 @@ from cronos_git.git.refs import has_backup_tags
 FORMAT = 1
 """The store format that this CRONOS writes, and the newest that it reads (docs/reference/store-format.md)."""
 
+IMPORTING = "import"
+"""Below `cronos/`: where what comes from elsewhere is examined before it is let in."""
+
 # Memory: git streams what is above bigFileThreshold, and maps packs in windows of 1 MiB instead of whole. The rest keeps git from
 # changing bytes, running hooks, tidying up on its own, and exploding fetched packs into loose objects.
 _CONFIG = b"""\

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cronos_git.disk import fingerprints
 from cronos_git.errors import DamageError
-from cronos_git.git import refs
+from cronos_git.git import layout, refs, repacking
 from cronos_git.git.pack import remove_leftovers
 from cronos_git.git.session import GitSession
 from cronos_git.git.store import Store
@@ -21,8 +21,18 @@ MOST_LOOSE_REFS = 500
 
 
 def clean(store: Store) -> list[str]:
-    """Delete temporary packs, stale `.keep` files and the lock of packed refs of writers that died; the names of the packs'."""
+    """Delete what writers, compactions and imports that died left: temporary packs, stale `.keep` files, locks of refs.
+
+    Returns:
+        The names of the packs and `.keep` files.
+    """
+    refs.break_tag_locks(store.path)
     refs.break_packed_lock(store.path)
+    repacking.clean(store)
+    if (store.cronos_dir / layout.IMPORTING).is_dir():
+        from cronos_git.git import bundles  # archives are a lot to import
+
+        bundles.remove_leftover(store)
     return remove_leftovers(store.pack_dir)
 
 
@@ -38,13 +48,12 @@ def fold(store: Store) -> bool:
     Cost: one directory listing when there is little. Packing grows with what was added since the last fold (geometric).
     """
     many_packs = sum(1 for _ in store.pack_dir.glob("*.pack")) > MOST_PACKS
-    many_refs = sum(1 for _ in (store.path / "refs/tags/backup").iterdir()) > MOST_LOOSE_REFS
+    many_refs = sum(1 for _ in (store.path / refs.BACKUP_TAGS).glob("*")) > MOST_LOOSE_REFS
     session = GitSession(store.path)
     if many_packs:
         _refuse_damaged(store)
-        with fingerprints.restamping(store.statcache, lambda: store.whole_packs):
+        with fingerprints.restamping(store.statcache, store.look_again):
             session.run("repack", "-d", "-q", "--geometric=2", "--write-midx")
-            store.reopen()
     if many_refs:
         session.run("pack-refs", "--all")
     return many_packs or many_refs

@@ -2,18 +2,19 @@
 
 `CheckedObjects` knows the state of objects, `Needs` walks from snapshots to all that they need, `Whereabouts` finds the paths
 that lead to certain objects and is asked only when some are damaged. What a finding means for a backup is told by `ops.verify`;
-the bytes of packs are `git.packcheck`'s. Floor F6.
+the bytes of packs are `git.packtable`'s. Floor F6.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from cronos_git.errors import DamageError, HashMismatchError, RecordFormatError
 from cronos_git.events import Advanced, Run
 from cronos_git.git.listing import broken, decode
-from cronos_git.git.packcheck import Packed, PackTable, damaged
+from cronos_git.git.packtable import Packed, PackTable, damaged
 from cronos_git.git.store import Store
 from cronos_git.git.trees import EMPTY_TREE, MODE_DIRECTORY, TreeEntry, parse_tree
 from cronos_git.model import Backup
@@ -77,8 +78,15 @@ class CheckedObjects:
         return None
 
     def forgive(self, faults: Mapping[bytes, DamageError]) -> dict[bytes, DamageError]:
-        """The *faults* of packs without those of objects of which another pack, which was read too, has a whole copy."""
-        return {name: error for name, error in faults.items() if not any(t.known(at) for t, at in self._places(name))}
+        """The *faults* of packs without those of objects of which another pack has a whole copy; it is read, if it was not."""
+        return {name: error for name, error in faults.items() if not self._has_whole_copy(name)}
+
+    def _has_whole_copy(self, name: bytes) -> bool:
+        places = self._places(name)
+        if len(places) > 1 and not any(table.known(position) for table, position in places):
+            with contextlib.suppress(DamageError):
+                self._read_packed(name)
+        return any(table.known(position) for table, position in places)
 
     def read_stored(self, name: bytes) -> tuple[str, bytes]:
         """Kind and body of an object that no table can give: a delta, a loose object, one in a pack with a damaged index.
@@ -134,18 +142,23 @@ class CheckedObjects:
 
     def blob_size(self, name: bytes) -> int | None:
         """Size in bytes of a whole blob, which is read unless that is known; None when it has a fault, which is remembered."""
+        size = self.known_size(name)
+        if size is None and name not in self.faults:
+            body = self.body(name, "blob")
+            if body is None:
+                return None
+            size = self._sizes_outside[name] = len(body)
+        return size
+
+    def known_size(self, name: bytes) -> int | None:
+        """Size in bytes of a blob that was read and found whole; None of every other."""
         if name in self.faults:
             return None
         for table, position in self._places(name):
             known = table.known(position)
             if known is not None and known.kind == "blob":
                 return known.size_bytes
-        if name not in self._sizes_outside:
-            body = self.body(name, "blob")
-            if body is None:
-                return None
-            self._sizes_outside[name] = len(body)
-        return self._sizes_outside[name]
+        return self._sizes_outside.get(name)
 
     def _places(self, name: bytes) -> list[tuple[PackTable, int]]:
         """The packs that have an object, and where it stands among their names."""

@@ -24,6 +24,7 @@ from cronos_git.rules import deflate
 
 _TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _TEMPORARY = "tmp_cronos_"
+_KEEP = b"CRONOS: its backup is being made\n"
 _FLUSH_BYTES = 4 << 20
 _OFFSET_LIMIT = 1 << 31
 
@@ -198,10 +199,7 @@ class PackWriter:
         return digest.digest()
 
     def _publish(self, stem: Path) -> None:
-        keep = stem.with_suffix(".keep")
-        fd = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        os.close(fd)
-        self._keep = keep
+        self._keep = keep_pack(stem)
         files.rename(self._temporary, stem.with_suffix(".pack"))
         files.rename(self._temporary_index, stem.with_suffix(".idx"))
         files.fsync_directory(self._pack_dir)
@@ -225,17 +223,35 @@ class PackWriter:
                 files.unlink(leftover)
 
 
+def keep_pack(stem: Path) -> Path:
+    """Make the `.keep` file that protects a pack which is about to become visible; its path."""
+    keep = stem.with_suffix(".keep")
+    fd = os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        files.write_all(fd, _KEEP, keep)
+    finally:
+        os.close(fd)
+    return keep
+
+
 def leftovers(pack_dir: Path) -> list[Path]:
     """What killed writers left: temporary files, packs without index, and `.keep` files of ours, which go last.
 
-    A living writer has such files too. A pack without index but with no `.keep` either was finished once and has lost its index,
-    which can be made anew, so it stays.
+    A living writer has such files too. A pack without index that no `.keep` of ours protects was finished once and has lost its
+    index, which can be made anew, so it stays.
     """
+
+    def is_ours(keep: Path) -> bool:
+        try:
+            content = keep.read_bytes()
+        except FileNotFoundError:
+            return False
+        return content == _KEEP or (not content and not keep.with_suffix(".pack").exists())
 
     def is_left(path: Path) -> bool:
         if path.suffix == ".pack":
-            return not path.with_suffix(".idx").exists() and path.with_suffix(".keep").exists()
-        return path.name.startswith(_TEMPORARY) or (path.suffix == ".keep" and path.stat().st_size == 0)
+            return not path.with_suffix(".idx").exists() and is_ours(path.with_suffix(".keep"))
+        return path.name.startswith(_TEMPORARY) or (path.suffix == ".keep" and is_ours(path))
 
     return [path for path in sorted(pack_dir.iterdir(), reverse=True) if is_left(path)]
 

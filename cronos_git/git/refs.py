@@ -26,7 +26,7 @@ TRASH = "refs/cronos/trash/"
 
 _PACKED_HEADER = "# pack-refs with: peeled fully-peeled sorted \n"
 _PACKED_MODE = 0o400
-_LOOSE = re.compile(rb"([0-9a-f]{40})\s*")
+_LOOSE = re.compile(rb"([0-9a-f]{40})[ \t\r\n]*")
 _PACKED = re.compile(r"^[0-9a-f]{40} (refs/\S+)\n(?:\^[0-9a-f]{40}\n)?", re.MULTILINE)
 _NOT_PACKED = re.compile(r"^(?!#|\^[0-9a-f]{40}$|[0-9a-f]{40} refs/\S+$|\Z).*", re.MULTILINE)
 
@@ -172,6 +172,12 @@ def break_lock(repository: Path, name: str) -> None:
     """Remove the lock file of a ref, if there is one; for a caller who knows that its writer is gone."""
     lock = repository / f"{name}.lock"
     if lock.exists():
+        files.unlink(lock)
+
+
+def break_tag_locks(repository: Path) -> None:
+    """Remove the lock files of all backups' refs; as `break_lock`. One that is left would keep git from packing refs."""
+    for lock in (repository / BACKUP_TAGS).glob("*.lock"):
         files.unlink(lock)
 
 

@@ -161,6 +161,11 @@ class Store:
         """Names of the packs that can be read and have not been cut short, as of the last look."""
         return sorted(pack.path.stem for pack in self.index.packs if pack.is_whole)
 
+    def look_again(self) -> list[str]:
+        """`whole_packs` as of now."""
+        self.reopen()
+        return self.whole_packs
+
     # --- refs -------------------------------------------------------------------------------------------------------
 
     def tags(self) -> refs.BackupTags:

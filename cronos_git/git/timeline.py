@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from cronos_git.errors import DamageError, RecordFormatError
+from cronos_git.git.listing import ObjectReader
 from cronos_git.git.store import Store
 from cronos_git.git.trees import MODE_DIRECTORY, parse_tree
 from cronos_git.model import SCOPE_PROJECT, Backup
@@ -58,7 +59,7 @@ def append(add: AddObject, parent: str | None, backup: Backup, data_tree: str, i
     return add("commit", format_commit(tree=data_tree, parents=parents, identity_line=identity_line, message=message)).hex()
 
 
-def rebuild(add: AddObject, store: Store, backups: Iterable[Backup]) -> str | None:
+def rebuild(add: AddObject, store: ObjectReader, backups: Iterable[Backup]) -> str | None:
     """Store the whole timeline of *backups* anew; the same backups always give the same commits.
 
     A backup with a damaged tag, commit or root tree is left out: `verify` tells of it, and a branch that is for convenience must
@@ -80,7 +81,7 @@ def rebuild(add: AddObject, store: Store, backups: Iterable[Backup]) -> str | No
     return tip
 
 
-def _data_tree(store: Store, backup: Backup) -> str:
+def _data_tree(store: ObjectReader, backup: Backup) -> str:
     root = parse_commit(store.read(backup.commit)[1]).tree
     for entry in parse_tree(store.read(root)[1]):
         if entry.stored == b"data" and entry.mode == MODE_DIRECTORY:

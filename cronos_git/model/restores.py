@@ -77,6 +77,8 @@ class Version:
     Attributes:
         mode: Permission bits.
         oid: Id of its content, empty for special files.
+        uid: Owner's number on this machine; *gid* that of the group.
+        xattrs: Extended attributes, names and values.
     """
 
     kind: EntryKind
@@ -84,6 +86,9 @@ class Version:
     mtime_ns: int
     mode: int
     oid: str
+    uid: int
+    gid: int
+    xattrs: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +128,7 @@ class RestoreChange:
         kind: What stands there afterwards; what stood there when nothing does.
         size_bytes: Bytes of content to be written.
         obstructs: Something is replaced that the rules exclude, so that no backup would hold it; the restore point does.
-        text: Why it is kept or stood in the way; else empty.
+        text: Why it is kept or stood in the way, or what a merge made of it; else empty.
     """
 
     action: RestoreAction
@@ -152,6 +157,7 @@ class RestorePlan:
         deletions: Of a merge.
         merged: How many files are merged line by line.
         conflicts: Of a merge, in the order of paths. When it aborts on them, there are no changes.
+        lacking: Paths that the backup lacks although the base had them, and that stay, as the merge applies no deletions.
     """
 
     backup: Backup
@@ -170,6 +176,7 @@ class RestorePlan:
     deletions: Deletions = "keep"
     merged: int = 0
     conflicts: tuple[Conflict, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     @property
     def is_blocked(self) -> bool:

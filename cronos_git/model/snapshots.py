@@ -19,6 +19,7 @@ class SnapshotRequest:
         modules: Module names or relative paths; empty for the whole project.
         include: Extra patterns (gitignore language) that are taken although a rule excludes them.
         exclude: Extra patterns that are left out.
+        pinned: Pin it: retention never drops it.
         skip_if_unchanged: Make no backup when content and attributes equal the last one of the scope.
     """
 
@@ -27,6 +28,7 @@ class SnapshotRequest:
     message: str = ""
     description: str = ""
     labels: tuple[str, ...] = ()
+    pinned: bool = False
     metadata: Mapping[str, object] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
@@ -144,27 +146,3 @@ class FileDiff:
     insertions: int | None = None
     deletions: int | None = None
     patch: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreStats:
-    """Figures of a whole store.
-
-    Attributes:
-        content_bytes: Sum of the backups' content sizes, as if each were kept in full.
-        store_bytes: Bytes on disk.
-        oldest: When the first kept backup was made, None in an empty store.
-        newest: When the last one was made.
-    """
-
-    path: str
-    backups: int
-    by_type: Mapping[str, int]
-    files_latest: int
-    bytes_latest: int
-    content_bytes: int
-    store_bytes: int
-    packs: int
-    objects: int
-    oldest: datetime | None
-    newest: datetime | None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from cronos_git.model.records import Backup
+from cronos_git.model.records import Backup, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,30 @@ class VerifyRequest:
     Attributes:
         backups: Identifiers; empty for all.
         quick: Only check that every object exists; else every byte is hashed again.
+        read_percent: Read this share of the packed bytes, those that were not read for the longest time.
+        read_bytes: Read about so many packed bytes; the smaller one counts when a share is given too.
+        max_time_s: Begin no further part of a pack when the check has taken so long, in seconds.
+        resume: Read only what was not read since the last full check began.
+        trash: True for the backups in the trash alone, False for none of them; None for them too, unless backups are named.
     """
 
     backups: tuple[str, ...] = ()
     quick: bool = False
+    read_percent: float | None = None
+    read_bytes: int | None = None
+    max_time_s: float | None = None
+    resume: bool = False
+    trash: bool | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether packs are to be read in parts, as far as this run's share goes."""
+        return self.resume or (self.read_percent, self.read_bytes, self.max_time_s) != (None, None, None)
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is about the whole store, and not about some of its backups."""
+        return not self.backups and self.trash is not True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +109,87 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyProgress:
+    """How much of the packs was read soundly, in this run and those before.
+
+    Attributes:
+        total_bytes: Packed bytes that there are to read.
+        sound_bytes: Those of them that were read and found whole.
+        since: When the oldest reading of these took place.
+        noted: Whether the next run will know of it.
+    """
+
+    total_bytes: int
+    sound_bytes: int
+    since: datetime | None
+    noted: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all there is was read since then."""
+        return self.sound_bytes >= self.total_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What `verify` found. `damage` is empty when all is well."""
+    """What `verify` found. `damage` is empty when all is well.
+
+    Attributes:
+        backups: How many backups were checked, with those in the trash.
+        objects: How many objects they need.
+        bytes_read: Packed bytes read; of a quick check, and one of some backups, the bytes of objects.
+        trash: Ids of the backups among them that are in the trash, oldest first.
+        progress: How much of the packs has been read; None when this was not about packs.
+    """
 
     backups: int
     objects: int
     bytes_read: int
     damage: tuple[Damage, ...]
     duration_s: float
+    trash: tuple[str, ...] = ()
+    progress: VerifyProgress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A path that did not come back as it is in the backup.
+
+    Attributes:
+        what: What differs: `missing` or `extra`; else any of `kind`, `content`, `mode`, `owner`, `mtime`, `xattrs`, `links`
+            (which names are one file).
+        text: The same in words, with both sides.
+    """
+
+    path: str
+    what: tuple[str, ...]
+    text: str
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether the content is not what was backed up, and not only something about it."""
+        return not {"missing", "extra", "kind", "content"}.isdisjoint(self.what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReport:
+    """What a trial restore gave.
+
+    Attributes:
+        files, size_bytes: What was restored.
+        differences: What did not come back as it is in the backup.
+        problems: What this machine cannot restore: owners without the privilege, sockets, what the backup lacks.
+        restore_s: How long the restore took, in seconds.
+        compare_s: How long it took to read it all back.
+    """
+
+    backup: Backup
+    files: int
+    size_bytes: int
+    differences: tuple[Difference, ...]
+    problems: tuple[Problem, ...]
+    restore_s: float
+    compare_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ class _Merger:
         origins: Where ours and theirs have a file that is followed, by the path where it shall stand.
         clashes: Where one side has a directory and the other a file: the side that all below is taken from.
         uprooted: New paths of files that the other side deleted.
+        parted: Paths of files that both sides renamed, and of which both new names are kept.
     """
 
     def __init__(self, sides: Sides, ways: Ways) -> None:
@@ -77,6 +78,7 @@ class _Merger:
         self.origins: dict[str, tuple[str, str]] = {}
         self.clashes: dict[str, int] = {}
         self.uprooted: set[str] = set()
+        self.parted: set[str] = set()
         self.result = Merged()
 
     def merge(self) -> Merged:
@@ -164,11 +166,16 @@ class _Merger:
         if old not in (here, there) and here != there:
             self.origins[old] = here, there
             self._tell(old, "rename/rename", triple)
-            if not self.keeps_both:
+            if self.keeps_both:
+                self.parted.add(place)
+            else:
                 self.files[other] = ABSENT
         self.files[place] = triple
         if ours is not None:
             self.sources[place] = ours
+            if ours.path != place:
+                self._note(ours.path, f"renamed to {place}")
+                self._note(place, f"renamed from {ours.path}")
 
     def _claims(self, side: int, path: str, old: str) -> bool:
         """Whether a side has something of its own where the other moved *old* to."""
@@ -247,10 +254,14 @@ class _Merger:
         labels = "current", self.ways.base_name or "nothing", f"backup {self.ways.name}"
         merged = merge_text(common, mine, other, labels)
         entry = self._with_content(verdict.entry, merged.content)
+        is_marked = bool(merged.conflicts) and self.ways.on_conflict == "markers"
+        if merged.content not in (mine, other) and (is_marked or not merged.conflicts):
+            self.result.fresh.add(path)
         if merged.conflicts:
             texts = tuple(hunk.decode("utf-8", "backslashreplace") for hunk in hunks(merged.content))
             return self._resolve(path, "content" if base else "add/add", triple, verdict.entry, entry, texts)
         self.result.lines.append(path)
+        self._note(path, "merged by line")
         return self._resolve(path, verdict.conflict, triple, entry) if verdict.conflict else entry
 
     def _original(self, ours: Entry) -> Entry:
@@ -280,10 +291,19 @@ class _Merger:
         """
         self._tell(path, kind, triple, texts)
         if marked is not None and self.ways.on_conflict == "markers":
+            self._note(path, f"{kind} conflict: both versions between markers")
             return marked
-        if self.keeps_both and triple.theirs is not None and (kind == "directory/file" or not is_directory(triple.theirs)):
-            self.result.results.update(self.beside.place(path, triple.theirs, self.result.results))
+        self._note(path, f"{kind} conflict: {'the backup' if self.prefers_theirs else 'what is here'} counts")
+        can_stand_beside = triple.theirs is not None and (kind == "directory/file" or not is_directory(triple.theirs))
+        if self.keeps_both and triple.theirs is not None and can_stand_beside and path not in self.parted:
+            for beside, entry in self.beside.place(path, triple.theirs, self.result.results).items():
+                self.result.results[beside] = entry
+                self._note(beside, f"{kind} conflict: the backup's version of {path}")
         return preferred
+
+    def _note(self, path: str, text: str) -> None:
+        known = self.result.notes.get(path)
+        self.result.notes[path] = f"{known}; {text}" if known else text
 
     def _tell(self, path: str, kind: ConflictKind, triple: Triple, texts: tuple[str, ...] = ()) -> None:
         base, ours, theirs = map(version_of, triple)
@@ -316,6 +336,8 @@ class _Merger:
         results, ours, theirs = self.result.results, self.sides.ours, self.sides.theirs
         new = {path for path, entry in results.items() if entry is not None and ours.find_if_any(path) is None}
         self.result.added = without_nested(path for path in new if theirs.find_if_any(path) is None)
+        lacking = (path for path, triple in self.paths.items() if triple.theirs is None and None not in triple[:2])
+        self.result.lacking = without_nested(path for path in lacking if results.get(path) is not None)
         only_theirs = (path for path, triple in self.paths.items() if triple.ours is None and triple.theirs is not None)
         self.result.declined = without_nested(path for path in only_theirs if path not in new)
 

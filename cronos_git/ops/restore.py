@@ -9,7 +9,7 @@ together. Deciding is `planning`'s, changing the target `moving`'s; a restore to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +20,14 @@ from cronos_git.errors import DiskFullError, RefusedError
 from cronos_git.events import Run
 from cronos_git.git.pack import object_id
 from cronos_git.git.store import Store
-from cronos_git.git.view import Pair, SnapshotView, diff_all
-from cronos_git.model import Backup, Entry, RestorePlan, RestoreReport, RestoreRequest
+from cronos_git.git.view import SnapshotView
+from cronos_git.model import Backup, Entry, RestoreChange, RestorePlan, RestoreReport, RestoreRequest
 from cronos_git.ops import journal, merging, moving, obstacles, planning
+from cronos_git.ops.desired import BackupTree, MergedTree
 from cronos_git.ops.knowledge import Knowledge
 from cronos_git.ops.moving import changed_meanwhile
 from cronos_git.ops.sides import Merged, Sides, Ways
-from cronos_git.ops.steps import Steps, Wish, is_at_or_below, ways_to, without_nested
+from cronos_git.ops.steps import Steps, Wish, Write, is_at_or_below, without_nested
 from cronos_git.ops.undoing import Made, purpose
 from cronos_git.ops.writing import Destination, content_bytes
 
@@ -136,12 +137,15 @@ class Sources:
     made: Made = field(default_factory=Made)
 
 
-def prepare(drafted: RestorePlan, sources: Sources, root_fd: int, look: Callable[[frozenset[str]], Look]) -> Prepared:
+def prepare(
+    drafted: RestorePlan, sources: Sources, root_fd: int, look: Callable[[frozenset[str]], Look], *, now_ns: int
+) -> Prepared:
     """Look at the target and decide.
 
     Args:
         root_fd: The target.
         look: Looks at the target, with these paths included whatever the rules say.
+        now_ns: The time of files that a merge makes of both sides, in nanoseconds since 1970.
 
     Raises:
         RefusedError: Something stands in the way that cannot be saved, or two names are one to the file system.
@@ -160,6 +164,8 @@ def prepare(drafted: RestorePlan, sources: Sources, root_fd: int, look: Callable
             if not planned.obstructing:
                 plan = _completed(drafted, planned.steps, merged)
                 contents = _contents(drafted.target, merged, planned.steps) if merged else {}
+                if merged:  # after the plan, which is the same a moment later
+                    planned.steps.written = [_stamped(write, merged, now_ns) for write in planned.steps.written]
                 return Prepared(plan, planned.steps, seen, purpose(plan, tops, planned.steps, merged), contents)
             if not drafted.restore_point:
                 raise _unsaved(planned.obstructing)
@@ -223,7 +229,7 @@ def _wish(
         return made.holds(path) or knowledge.covers(path, is_directory)
 
     return Wish(
-        desired=_MergedTree(merged, seen.view) if merged else _BackupTree(sources.view),
+        desired=MergedTree(merged, seen.view) if merged else BackupTree(sources.view),
         tops=tops,
         keeps_extra=drafted.strategy == "overwrite",
         knows=knows,
@@ -233,63 +239,28 @@ def _wish(
     )
 
 
-class _MergedTree:
-    """What a merge makes of the target; see `steps.Desired`."""
-
-    def __init__(self, merged: Merged, ours: SnapshotView) -> None:
-        self._results = merged.results
-        self._ours = ours
-
-    def differing(self, ours: SnapshotView, _tops: tuple[str, ...]) -> Iterator[Pair]:
-        """What the merge changes."""
-        for path in sorted(self._results, key=lambda path: path.split("/") if path else []):
-            found = ours.find_if_any(path)
-            before = found if found is None or isinstance(found, Entry) else ours.complete(found)
-            if before != self._results[path]:
-                yield before, self._results[path]
-
-    def find(self, path: str) -> Entry | None:
-        """What the merge leaves there."""
-        found = self._results[path] if path in self._results else self._ours.find_if_any(path)
-        return found if isinstance(found, Entry) else None
-
-
-class _BackupTree:
-    """The tree of a backup, as a restore desires it; see `steps.Desired`."""
-
-    def __init__(self, view: SnapshotView) -> None:
-        self._view = view
-
-    def differing(self, ours: SnapshotView, tops: tuple[str, ...]) -> Iterator[Pair]:
-        """What differs from the backup."""
-        for before, after in (*self._ways(ours, tops), *diff_all(ours, self._view, tops)):
-            yield before, after and self._view.local(after)
-
-    def find(self, path: str) -> Entry | None:
-        """What the backup has there."""
-        found = self._view.find_if_any(path)
-        return self._view.local(found) if isinstance(found, Entry) else None
-
-    def _ways(self, ours: SnapshotView, tops: tuple[str, ...]) -> Iterator[Pair]:
-        """The directories above the restored paths that are no directories yet."""
-        above = {way for top in tops if self._view.find_if_any(top) is not None for way in ways_to(top)}
-        for path in sorted(above, key=lambda path: path.split("/")):
-            before = ours.find_if_any(path)
-            if before is None or isinstance(before, Entry):
-                yield before, self._view.entry(path)
-
-
 def _completed(drafted: RestorePlan, steps: Steps, merged: Merged | None) -> RestorePlan:
     return replace(
         drafted,
         files=len(steps.written),
         directories=len(steps.made),
         size_bytes=sum(content_bytes(write.after) for write in steps.written if not write.source),
-        changes=tuple(steps.changes),
+        changes=tuple(_explained(change, merged) for change in steps.changes) if merged else tuple(steps.changes),
         state=steps.state,
         merged=len(merged.lines) if merged else 0,
         conflicts=tuple(merged.conflicts) if merged else (),
+        lacking=merged.lacking if merged else (),
     )
+
+
+def _explained(change: RestoreChange, merged: Merged) -> RestoreChange:
+    return change if change.text else replace(change, text=merged.notes.get(change.path, ""))
+
+
+def _stamped(write: Write, merged: Merged, now_ns: int) -> Write:
+    if write.after.path not in merged.fresh:
+        return write
+    return replace(write, after=replace(write.after, attributes=replace(write.after.attributes, mtime_ns=now_ns)))
 
 
 def _unsaved(paths: Iterable[str]) -> RefusedError:

@@ -53,6 +53,9 @@ class Merged:
         results: What shall stand at each path that is concerned; None for nothing. All other paths stay as they are.
         contents: Merged texts by blob id: no store has them.
         lines: Paths of the files whose lines were merged.
+        fresh: Paths of the files whose content is neither ours nor theirs, so that their time is that of the merge.
+        notes: What was made of a path, in words.
+        lacking: Paths that theirs lacks although the base had them, and that stay.
         conflicts: In the order of paths.
         added: New paths that the backup does not have.
         declined: Paths that only the backup has, and that stay absent.
@@ -61,6 +64,9 @@ class Merged:
     results: dict[str, Entry | None] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    fresh: set[str] = field(default_factory=set)
+    notes: dict[str, str] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
     conflicts: list[Conflict] = field(default_factory=list)
     added: tuple[str, ...] = ()
     declined: tuple[str, ...] = ()

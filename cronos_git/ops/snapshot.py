@@ -156,7 +156,12 @@ def _options(subject: Subject, about: Circumstances, *, remember_sources: bool =
 def _load_cache(store: Store, backups: Sequence[Backup], subject: Subject) -> StatCache:
     if subject.root != store.project_root:
         return StatCache()  # it knows the project, and nothing of another restore's target
-    return fingerprints.load_statcache(store.statcache, {backup.commit for backup in backups}, store.whole_packs)
+    commits = {backup.commit for backup in backups}
+    cache = fingerprints.load_statcache(store.statcache, commits, store.whole_packs)
+    if cache.bases:
+        return cache
+    trash = {backup.commit for backup in catalog.read_trash(store).backups}  # all that these lead to is there as well
+    return fingerprints.load_statcache(store.statcache, commits | trash, store.whole_packs)
 
 
 def _excluded(captured: Captured) -> Excluded:
@@ -306,7 +311,7 @@ class Taking:
             message=record.clean_line(request.message) or name,
             description=record.clean_text(request.description),
             labels=request.labels,
-            pinned=False,
+            pinned=request.pinned,
             files=self.captured.files,
             size_bytes=self.captured.size_bytes,
             added=0,

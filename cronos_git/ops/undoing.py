@@ -14,7 +14,8 @@ from cronos_git.git.view import SnapshotView, diff_all
 from cronos_git.model import SCOPE_PROJECT, Backup, Entry, Operation, RestorePlan
 from cronos_git.ops.sides import Merged
 from cronos_git.ops.steps import Steps, is_at_or_below, parent_of, ways_to, without_nested
-from cronos_git.rules.identify import RESTORE_POINT
+from cronos_git.rules.identify import RESTORE_POINT, is_imported
+from cronos_git.rules.imports import IMPORTED_SCOPE
 
 METADATA_KEY = "restore"
 """Key of a restore point's metadata under which stands what it was taken for; see `purpose`."""
@@ -102,15 +103,15 @@ def last_state(
                 undone = restored.sequence
             elif not about["paths"] and (restored is None or _coverage(restored) == _coverage(like)):
                 return restored
-        elif is_project and _coverage(backup) == _coverage(like) and backup.type != RESTORE_POINT:
+        elif is_project and _coverage(backup) == _coverage(like) and backup.type != RESTORE_POINT and not is_imported(backup):
             return backup
     restored = known.get(str(made.facts["backup"])) if made is not None else None
     return restored if restored is not None and _coverage(restored) == _coverage(like) else None
 
 
 def _coverage(backup: Backup) -> str:
-    """The scope of a backup; a restore point is of the whole of its target."""
-    return SCOPE_PROJECT if backup.type == RESTORE_POINT else backup.scope
+    """The scope of a backup; a restore point is of the whole of its target, and what was imported of the whole of a project."""
+    return SCOPE_PROJECT if backup.type == RESTORE_POINT or backup.scope == IMPORTED_SCOPE else backup.scope
 
 
 def point_to_undo(backups: Iterable[Backup], last: Operation | None) -> Backup:

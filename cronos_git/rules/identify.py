@@ -7,13 +7,14 @@ Forms, tried in this order: the exact id (also with `.zip`, or a path ending so)
 
 Timestamps and names take the newest of several and say so; the last form must be unique. Restore points were asked for by
 nobody, so `latest` and `@` pass over them (but `latest:restore-point`), and names and timestamps take them only when nothing
-else fits. Newest is highest by sequence; only `@` goes by the clock. Floor F4.
+else fits. Newest is highest by sequence; only `@` goes by the clock. What was imported is older than all that was made here,
+whenever it came, and also goes by the name of the file that it came from. Floor F4.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -23,7 +24,10 @@ from cronos_git.rules.names import slug
 from cronos_git.rules.when import parse_when
 
 RESTORE_POINT = "restore-point"
-TYPES = frozenset({"manual", "auto", "pre-deploy", RESTORE_POINT, "import"})
+IMPORT = "import"
+"""Type of imported backups, and the key of their metadata under which stands where they come from."""
+
+TYPES = frozenset({"manual", "auto", "pre-deploy", RESTORE_POINT, IMPORT})
 """The types that CRONOS gives itself; users may add words of their own."""
 
 _LATEST = r"latest(?::(?P<type>[^~:]+))?(?P<back>~\d*)?"
@@ -87,7 +91,7 @@ def _latest(text: str, match: re.Match[str], backups: Sequence[Backup]) -> Backu
         kind = f" of type {wanted}" if wanted else ""
         number = "is 1 backup" if len(found) == 1 else f"are {len(found) or 'no'} backups"
         raise _not_found(text, f"there {number}{kind}", backups)
-    return sorted(found, key=_sequence)[-1 - back]
+    return sorted(found, key=_order)[-1 - back]
 
 
 def _last_before(text: str, backups: Sequence[Backup], moment: datetime) -> Backup:
@@ -111,7 +115,7 @@ def _newest_of(text: str, stem: str, backups: Sequence[Backup]) -> Resolution | 
     for rule in rules:
         if found := rule(text, backups) or rule(stem, backups):
             found = [backup for backup in found if backup.type != RESTORE_POINT] or found
-            newest = max(found, key=_sequence)
+            newest = max(found, key=_order)
             note = f"{len(found)} backups match {text!r}; took the newest, {newest.id}." if len(found) > 1 else ""
             return Resolution(backup=newest, matches=len(found), note=note)
     return None
@@ -144,13 +148,21 @@ def _by_name_timestamp(text: str, backups: Sequence[Backup]) -> list[Backup]:
 
 
 def _by_egos_name(text: str, backups: Sequence[Backup]) -> list[Backup]:
-    """EGOS wrote spaces as `_`, and the type before the name without a mark between them."""
+    """EGOS wrote spaces as `_`, and the type before the name without a mark between them; and the time was local."""
     match = re.fullmatch(_EGOS, text)
     if match is None:
         return []
+    if imported := [backup for backup in backups if _file_of(backup) == text]:
+        return imported
     at_time = _by_timestamp(match[2], backups)
     same_type = [backup for backup in at_time if _loose(match[1]) == _loose(f"{backup.type}_{backup.name}")]
     return same_type or [backup for backup in at_time if _loose(match[1]).endswith("-" + _loose(backup.name))]
+
+
+def _file_of(backup: Backup) -> str:
+    """Name of the file that the backup was imported from, without its ending."""
+    origin = backup.metadata.get(IMPORT)
+    return str(origin.get("file", "")).removesuffix(".zip") if isinstance(origin, Mapping) else ""
 
 
 # --- beginnings, which must be unique -------------------------------------------------------------------------------
@@ -183,6 +195,15 @@ def _not_found(text: str, reason: str, backups: Sequence[Backup]) -> BackupNotFo
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     hint += "`cronos list` shows all backups." if backups else "There are no backups yet; `cronos create` makes one."
     return BackupNotFoundError(f"No backup is called {text!r}: {reason}.", hint=hint, identifier=text, candidates=near)
+
+
+def is_imported(backup: Backup) -> bool:
+    """Whether the backup came from elsewhere, so that it tells nothing of what was in the project when it was made."""
+    return isinstance(backup.metadata.get(IMPORT), Mapping)
+
+
+def _order(backup: Backup) -> tuple[bool, int]:
+    return not is_imported(backup), backup.sequence
 
 
 def _sequence(backup: Backup) -> int:

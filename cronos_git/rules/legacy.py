@@ -1,13 +1,19 @@
-"""Configuration written for CRONOS's predecessors: EGOS's `cronos_config.json` and YAML with `CRONOS_…` keys.
+"""What CRONOS's predecessors wrote: EGOS's `cronos_config.json`, YAML with `CRONOS_…` keys, and the zips of EGOS's backups.
 
 Translates other spellings into today's keys. What has no meaning here is passed over with a reason, and only in
-`cronos_config.json`: in every other file an unknown key is an error. Floor F4: pure.
+`cronos_config.json`: in every other file an unknown key is an error. Of a zip it reads the file's name and the member
+`backup_metadata.json`, which CRONOS's own exports write too. Floor F4: pure.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from pathlib import PurePosixPath
+from typing import Any
 
 from cronos_git.errors import ConfigError
 from cronos_git.rules.config import ENVIRONMENT_PREFIX, Ignored
@@ -73,3 +79,74 @@ def lower_keys(content: Mapping[str, object], origin: str) -> dict[str, object]:
             raise ConfigError(f"`{key}` is given twice ({origin}).", hint="Leave one of the two.", key=key, origin=origin)
         values[key] = value
     return values
+
+
+# --- backups --------------------------------------------------------------------------------------------------------
+
+METADATA_MEMBER = "backup_metadata.json"
+"""Member of a zip that tells of the backup, and is no file of it."""
+
+OWN_KEY = "cronos"
+"""Key of that member under which CRONOS tells what EGOS did not know."""
+
+_EGOS_NAME = re.compile(r"egos_backup_(?P<type>restore_point|[^_]+)_(?P<name>.+)_(?P<stamp>\d{8}_\d{6})(?:\.zip)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a file tells of the backup in it; empty where it does not.
+
+    Attributes:
+        metadata: What the user had noted.
+        own: What a CRONOS noted: id, message, description, labels, scope.
+    """
+
+    name: str = ""
+    type: str = ""
+    created: datetime | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
+def describe_egos_name(file_name: str, zone: tzinfo) -> Description | None:
+    """What `egos_backup_<type>_<name>_<YYYYMMDD_HHMMSS>.zip` tells, None for any other name.
+
+    EGOS wrote local time, and nothing between type and name that tells them apart: a type is taken for one word, but for
+    `restore_point`.
+
+    Args:
+        zone: The zone that EGOS ran in.
+    """
+    match = _EGOS_NAME.fullmatch(file_name)
+    if match is None:
+        return None
+    try:
+        created = datetime.strptime(match["stamp"], "%Y%m%d_%H%M%S").replace(tzinfo=zone)
+    except ValueError:
+        return None
+    return Description(name=match["name"], type=match["type"], created=created)
+
+
+def describe_metadata(content: bytes, zone: tzinfo) -> Description | None:
+    """What a `backup_metadata.json` tells; None when it is none, and so a file like any other.
+
+    Args:
+        zone: Of a time without an offset, as EGOS wrote it.
+    """
+    try:
+        found = json.loads(content, parse_constant=_no_constant)
+        name, kind, created = found.pop("name"), found.pop("backup_type"), datetime.fromisoformat(found.pop("created_at"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not (isinstance(name, str) and isinstance(kind, str)):
+        return None
+    own = found.pop(OWN_KEY, None)
+    own = own if isinstance(own, dict) else {}
+    hidden = own.pop("metadata", None)
+    found |= hidden if isinstance(hidden, dict) else {}
+    created = created if created.tzinfo else created.replace(tzinfo=zone)
+    return Description(name=name, type=kind, created=created, metadata=found, own=own)
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")

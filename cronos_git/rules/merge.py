@@ -97,6 +97,8 @@ def _merge_alike(base: Entry | None, ours: Entry, theirs: Entry, prefers_theirs:
     attributes, conflict = _merge_attributes(
         base.attributes if base else None, ours.attributes, theirs.attributes, prefers_theirs
     )
+    if content_of(ours) != content_of(theirs):  # else a build by times would miss that the content is another one
+        attributes = replace(attributes, mtime_ns=source.attributes.mtime_ns)
     entry = replace(source, attributes=_with_content_of(attributes, source.attributes))
     if not content.contradicts:
         return Verdict(entry, conflict)
@@ -133,7 +135,7 @@ class _Choice:
 def _merge_attributes(
     base: Attributes | None, ours: Attributes, theirs: Attributes, prefers_theirs: bool
 ) -> tuple[Attributes, ConflictKind | None]:
-    """Field by field; of two new times the later one counts, and neither times nor shared names are ever a conflict."""
+    """Field by field; neither times nor shared names are ever a conflict. Of two new times the later one counts."""
     mode, others, quiet = _Choice(prefers_theirs), _Choice(prefers_theirs), _Choice(prefers_theirs)
     time = _Choice(theirs.mtime_ns > ours.mtime_ns)
     uid, gid = others.pick((base.uid, base.gid) if base else None, (ours.uid, ours.gid), (theirs.uid, theirs.gid))
@@ -227,5 +229,12 @@ def version_of(entry: Entry | None) -> Version | None:
         return None
     attributes = entry.attributes
     return Version(
-        kind=attributes.kind, size_bytes=attributes.size_bytes, mtime_ns=attributes.mtime_ns, mode=attributes.mode, oid=entry.oid
+        kind=attributes.kind,
+        size_bytes=attributes.size_bytes,
+        mtime_ns=attributes.mtime_ns,
+        mode=attributes.mode,
+        oid=entry.oid,
+        uid=attributes.uid,
+        gid=attributes.gid,
+        xattrs=attributes.xattrs,
     )

@@ -90,6 +90,7 @@ _TRAILERS = re.compile(
     r"(?:Cronos-Metadata: (\{.*\})\n)?(?:Cronos-(?!Parent:|Label:|Pinned:|Metadata:).*\n)*"  # what a later version adds
 )
 _LABEL = r"Cronos-Label: (.*)\n"
+_AMENDABLE = ("Label", "Pinned", "Metadata")
 _TAGGER = rb"(?m)^tagger ([^\n]+)$"
 
 
@@ -134,6 +135,34 @@ def _trailers(backup: Backup) -> list[tuple[str, object]]:
     if backup.metadata:
         found.append(("Metadata", format_json(backup.metadata).decode().rstrip("\n")))
     return found
+
+
+def amend_tag(raw: bytes, amended: Backup) -> bytes:
+    """Give the body of a tag with message, description, labels, pin and metadata as *amended* has them, cleaned.
+
+    All else stays byte for byte: object, tagger, every other trailer, what later versions add.
+
+    Args:
+        raw: The body of the tag as it is, which `parse_tag` can read.
+
+    Raises:
+        UsageError: The metadata cannot be said in JSON.
+    """
+    head, _, body = raw.partition(b"\n\n")
+    text, _, trailers = body.decode().rpartition("\n\n")
+    if text.partition("\n\n")[::2] != (amended.message, amended.description):
+        text = _paragraphs(amended)
+    return head + f"\n\n{text}\n\n{_amend_trailers(trailers, amended)}".encode()
+
+
+def _amend_trailers(trailers: str, amended: Backup) -> str:
+    own = dict.fromkeys(_AMENDABLE, "")
+    for key, value in _trailers(amended):
+        if key in own:
+            own[key] += f"Cronos-{key}: {value}\n"
+    others = re.sub(rf"(?m)^Cronos-(?:{'|'.join(own)}): .*\n", "", trailers)
+    with_metadata = re.sub(r"(?m)^Cronos-Removed: .*\n", lambda line: line[0] + own["Metadata"], others)
+    return with_metadata.replace("\nCronos-Files: ", f"\n{own['Label']}{own['Pinned']}Cronos-Files: ", 1)
 
 
 def parse_tag(raw: bytes, oid: str) -> Backup:

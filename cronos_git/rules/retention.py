@@ -8,7 +8,8 @@ cost the real ones. Restore points have their own limit and count nowhere else.
 "Newest" and all that counts goes by sequence; hours, days, weeks, months, years and `keep_within` go by the clock, in the
 user's zone. So backups that were imported late stand in the years they are from. Floor F4: pure.
 
-Source of the keep rules: restic, internal/restic/snapshot_policy.go and duration.go.
+Source of the keep rules: restic 0.16 and later, internal/restic/snapshot_policy.go and duration.go; earlier ones do not hold the
+oldest while places are left.
 """
 
 from __future__ import annotations
@@ -200,9 +201,20 @@ def _before(moment: datetime, units: Mapping[str, str]) -> datetime | None:
         years, months, days, hours = (int(units.get(unit, 0)) for unit in "ymdh")
         year, month = divmod((moment.year - years) * 12 + moment.month - 1 - months, 12)
         shifted = moment.replace(year=year, month=month + 1, day=1) + timedelta(days=moment.day - 1 - days)
-        return shifted.astimezone(UTC) - timedelta(hours=hours)
+        return _instant(shifted) - timedelta(hours=hours)
     except (ValueError, OverflowError):
         return None
+
+
+def _instant(local: datetime) -> datetime:
+    """The instant at which clocks show *local*. Where they show it twice or never, it is the one that Go's time.Date takes."""
+    shown = local.replace(tzinfo=UTC)
+    guess = shown - _offset(shown, local.tzinfo)
+    return shown - _offset(guess, local.tzinfo)
+
+
+def _offset(instant: datetime, zone: tzinfo | None) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or timedelta()
 
 
 def _local(when: datetime, zone: tzinfo) -> datetime:

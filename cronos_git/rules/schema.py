@@ -112,7 +112,15 @@ class Settings:
         True, "flag", "Take a restore point before a restore in place, so that it can be undone and nothing is lost."
     )
     restore_point_days: int = _key(14, "count", "Drop restore points older than this. 0 keeps them all.", unit="days")
-    auto_prune: bool = _key(True, "flag", "Apply these rules after each backup.")
+    trash_days: int = _key(
+        7,
+        "count",
+        "How long deleted backups can be brought back. `compact` drops older ones for good; 0 drops all.",
+        unit="days",
+    )
+    auto_prune: bool = _key(
+        True, "flag", "Apply these rules after each backup, and compact the store when what has left the trash is worth it."
+    )
 
 
 KEYS: Mapping[str, Key] = {entry.name: Key(name=entry.name, **entry.metadata) for entry in fields(Settings)}

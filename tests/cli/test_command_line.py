@@ -247,7 +247,7 @@ def test_every_error_ends_with_its_status_message_and_hint(
             "code": kind.code,
             "message": "It broke\x1b.",
             "hint": "Mend it.",
-            "context": {"path": "a\\xff", "path_b64": "Yf8="},
+            "context": {"path": "a\\xff", "path_b64": "Yf8="} | ({"conflicts": []} if kind is errors.MergeConflictError else {}),
             "exit_status": kind.exit_status,
         },
     }
@@ -410,7 +410,7 @@ def test_git_that_is_too_old_is_not_run(
 
 @pytest.mark.parametrize("name", [name for name in app._MODULES if name != "git"])
 def test_the_help_of_every_command_ends_with_statuses_and_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["config", "show"] if name == "config" else [name]
+    words = {"config": ["config", "show"], "label": ["label", "add"]}.get(name, [name])
     assert app.run([*words, "--help"]) == 0
     text = capsys.readouterr().out
     assert "Exit status: 0 done" in text

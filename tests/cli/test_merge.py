@@ -10,6 +10,7 @@ import pytest
 
 from cronos_git.cli.app import run
 from tests.cli.test_transcripts import World
+from tests.support.trees import File
 
 FIRST, SECOND = "first_20260401_120000", "second_20260401_130000"
 MERGE = ("restore", "second", "--strategy", "merge", "--base", "first")
@@ -37,15 +38,14 @@ def test_a_dry_run_with_conflicts_lists_them_and_the_ways_out(world: World) -> N
     told = world(*MERGE, "-n")
     rows = stable(told.out).splitlines()
     assert (told.status, told.err) == (4, "")
-    assert rows[0].split() == ["CONFLICT", "PATH", "BASE", "CURRENT", "BACKUP"]
-    assert rows[1].split() == [
-        "binary",
-        "bin",
-        *["1", "B", "<time>", "<hash>", "2", "B", "<time>", "<hash>", "2", "B", "<time>", "<hash>"],
+    sides = (("base", "1"), ("current", "2"), ("backup", "2"))
+    assert rows[0].split() == ["CONFLICT", "PATH", "SIDE", "SIZE", "MODIFIED", "HASH", "NOTE"]
+    assert [row.split() for row in rows[1:4]] == [
+        ["binary", "bin", s, length, "B", "<time>", "<hash>", "-"] for s, length in sides
     ]
-    assert rows[2].split()[:2] == ["content", "f"]
-    assert rows[3:] == [
-        "2 conflicts: nothing would be changed.",
+    assert [row.split()[:3] for row in rows[4:7]] == [["content", "f", side] for side, _ in sides]
+    assert rows[7:] == [
+        f"2 conflicts: nothing would be changed. Base: {FIRST}.",
         "--on-conflict ours     keeps what is here",
         "--on-conflict theirs   takes the backup's version",
         "--on-conflict markers  writes both versions into text files; of other files, the backup's beside",
@@ -66,8 +66,9 @@ def test_conflicts_end_with_4_and_change_nothing(world: World, words: list[str])
     told = world(*MERGE, *words)
     rows = told.err.splitlines()
     assert (told.status, told.out) == (4, "")
-    assert [row.split()[:2] for row in rows[:3]] == [["CONFLICT", "PATH"], ["binary", "bin"], ["content", "f"]]
-    assert rows[3].startswith("error: 2 paths in conflict, bin among them. Nothing was changed.")
+    assert [row.split()[:2] for row in rows[:7]] == [["CONFLICT", "PATH"], *[["binary", "bin"]] * 3, *[["content", "f"]] * 3]
+    assert [row.split()[:2] for row in rows[7:11]] == [["--on-conflict", way] for way in ("ours", "theirs", "markers", "both")]
+    assert rows[11] == "error: 2 paths in conflict (bin and others). Nothing was changed."
     assert (world.project / "f").read_text() == "1\nours\n3\n"
     assert world("list", "-q", "--type", "restore-point").out == ""
 
@@ -82,7 +83,7 @@ def test_json_of_conflicts_has_both_versions_and_the_hunks(world: World) -> None
     assert run([*MERGE, "--yes", "--json"], open_engine=world.open_engine) == 4
     out, err = world.capture.readouterr()
     context = json.loads(out or err)["error"]["context"]
-    assert (context["paths"], context["kinds"]) == (["bin", "f"], ["binary", "content"])
+    assert (context["backup"], context["base"], context["conflicts"]) == (SECOND, FIRST, plan["conflicts"])
 
 
 def test_a_merge_says_from_what_and_how_it_was_solved(world: World) -> None:
@@ -93,6 +94,10 @@ def test_a_merge_says_from_what_and_how_it_was_solved(world: World) -> None:
         " Read back and compared: 3 files.\n"
         f"Base: {FIRST}. Merged line by line: 1 file. Solved with markers: 2 conflicts.\n"
     )
+    assert told.err.splitlines()[1:] == [
+        f"note: bin.{SECOND}: binary conflict: the backup's version of bin",
+        "note: f: content conflict: both versions between markers",
+    ]
     assert (world.project / f"bin.{SECOND}").read_bytes() == b"\0a"
     world.clock.advance(minutes=1)
     assert world("undo", "--yes").status == 0
@@ -109,3 +114,34 @@ def test_options_of_a_merge_without_a_merge_are_wrong_usage(world: World, words:
     told = world("restore", "second", "--strategy", strategy, *words, "-n")
     assert (told.status, told.out) == (2, "")
     assert told.err.endswith("hint: Add --strategy merge.\n")
+
+
+def test_what_the_backup_deleted_and_stays_is_named(world: World) -> None:
+    world("create", "third")
+    world.clock.advance(hours=1)
+    told = world("restore", "second", "--strategy", "merge", "--base", "third", "-n")
+    assert "lacks" not in told.out
+    (world.project / "added").write_text("since\n")
+    world("create", "fourth")
+    told = world("restore", "second", "--strategy", "merge", "-n")
+    assert told.out.splitlines()[-1] == "1 path that the backup lacks stays (added); --deletions apply removes what it deleted."
+    told = world("restore", "second", "--strategy", "merge", "--deletions", "apply", "-n")
+    assert "lacks" not in told.out
+    assert [line.split()[:2] for line in told.out.splitlines() if line.startswith("delete")] == [["delete", "added"]]
+
+
+def test_a_merge_that_changes_nothing_says_so_and_from_what(world: World) -> None:
+    told = world(*MERGE[:4], "--base", "second", "--on-conflict", "ours", "--yes")
+    assert (told.status, told.out.splitlines()) == (0, [f"The merge of {SECOND} changes nothing here.", f"Base: {SECOND}."])
+
+
+def test_attributes_in_conflict_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path, capsys)
+    for name, value in (("first", b"base"), ("second", b"theirs"), ("", b"ours")):
+        world.write({"f": File(b"same", xattrs=(("user.who", value),))})
+        if name:
+            world("create", name)
+            world.clock.advance(hours=1)
+    told = world(*MERGE, "-n")
+    notes = [line.split()[-1] for line in told.out.splitlines()[1:4]]
+    assert notes == ["user.who=base", "user.who=ours", "user.who=theirs"]

@@ -355,13 +355,6 @@ def test_damage_is_one_row_a_path(two: World, monkeypatch: pytest.MonkeyPatch) -
     assert told.err.startswith("warning: Damaged: 2 paths, 1 tag, commit or pack. ")
 
 
-def test_stats(two: World) -> None:
-    lines = dict(line.split(":", 1) for line in two("stats").out.splitlines())
-    assert lines["Backups"].strip() == "2 (2 manual)"
-    assert lines["Made"].strip() == "2026-04-01 12:00:00 to 2026-04-01 13:00:00"
-    assert two.json("stats")[0]["content_bytes"] == 15 + 20
-
-
 def test_doctor_finds_nothing_wrong_here(two: World) -> None:
     told = two("doctor")
     assert told.status == 0

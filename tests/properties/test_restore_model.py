@@ -242,7 +242,7 @@ class Walk:
         outcome = restored(before, self.rules, kept, paths, keeps_extra=strategy == "overwrite")
         report = self.carry_out(request, outcome, before)
         if report.restore_point:
-            self.before, self.is_edited, self.is_whole = before, False, not paths
+            self.before, self.is_edited, self.is_whole = before, False, not paths and kept.scope == ("",)
         after = observe(self.root)
         planned = [change for change in self.engine.plan_restore(request).changes if change.action != "kept"]
         # The restore may have changed what the rules exclude, and so what a second one sees.

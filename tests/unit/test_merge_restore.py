@@ -14,7 +14,7 @@ from cronos_git.disk import contents
 from cronos_git.engine import Cronos
 from cronos_git.errors import MergeConflictError, RefusedError
 from cronos_git.model import Deletions, OnConflict
-from tests.support.engine import make_engine
+from tests.support.engine import LATER, make_engine
 from tests.support.git import assert_store_sound
 from tests.support.merging import BASE, THEIRS, Tree, become, merging, shown, three_states
 from tests.support.restoring import both_ways, leftovers, points, save, stamp, state
@@ -223,7 +223,7 @@ def test_a_conflict_is_told_and_changes_nothing(engine: Cronos, scene: Scene) ->
         with pytest.raises(MergeConflictError) as caught:
             engine.apply_restore(plan) if is_planned else engine.restore(merging(deletions=scene.deletions))
         assert caught.value.exit_status == 4
-        assert caught.value.context["paths"] == [scene.path]
+        assert caught.value.context["base"] == plan.base
         assert caught.value.conflicts == plan.conflicts
     assert state(engine.project) == {path: node for path, node in before.items() if path.startswith(str(engine.project))}
     assert without_directories(state(engine.store_path / "refs", engine.store_path / "objects")) == without_directories(
@@ -317,6 +317,28 @@ def test_the_version_beside_spares_what_the_rules_exclude(tmp_path: Path, takes_
     both_ways(engine, merging(on_conflict="both", restore_point=takes_point))
     assert stamp(engine.project / f"f.{THEIRS}") == mine
     assert (engine.project / f"f.{THEIRS}.2").read_bytes() == b"\0theirs"
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+NOW_NS = int(LATER.timestamp()) * 1_000_000_000
+
+
+@pytest.mark.parametrize("how", ["abort", "ours", "theirs", "markers", "both"])
+def test_a_file_whose_content_becomes_another_one_has_another_time(engine: Cronos, how: OnConflict) -> None:
+    """Else `make` and Python would go on with what they built of the old content."""
+    early, late = 1_000_000_000, 9_000_000_000
+    clash = {} if how == "abort" else {"clash": File(b"theirs\n", mtime_ns=early)}
+    theirs: Tree = {"lines": File(edited(2, b"theirs"), mtime_ns=early), "taken": File(b"2", mtime_ns=early), **clash}
+    mine = {} if how == "abort" else {"clash": File(b"ours\n", mtime_ns=late)}
+    ours: Tree = {"lines": File(edited(17, b"ours"), mtime_ns=late), "taken": File(b"1", mtime_ns=late), **mine}
+    three_states(engine, {"lines": File(TEXT, mtime_ns=1), "taken": File(b"1", mtime_ns=1)}, theirs, ours)
+    both_ways(engine, merging(on_conflict=how))
+    times = {path.name: path.stat().st_mtime_ns for path in engine.project.iterdir()}
+    expected = {"abort": {}, "markers": {"clash": NOW_NS}, "theirs": {"clash": early}}.get(how, {"clash": late})
+    if how == "both":
+        expected = {**expected, f"clash.{THEIRS}": early}
+    assert times == {"lines": NOW_NS, "taken": early, **expected}
 
 
 # --- clean merges -----------------------------------------------------------------------------------------------------

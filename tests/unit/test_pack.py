@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cronos_git.git.chunks import MAXIMUM_BYTES, MINIMUM_BYTES, add_chunks, iter_chunks
-from cronos_git.git.pack import HashSink, PackWriter, format_index, object_id
+from cronos_git.git.pack import HashSink, PackWriter, format_index, keep_pack, object_id, remove_leftovers
 from cronos_git.git.packindex import ObjectIndex, Pack
 from tests.support.git import git
 
@@ -78,6 +78,18 @@ def test_aborted_writer_leaves_no_file(repository: Path) -> None:
     assert [path.name.startswith("tmp_cronos_") for path in (repository / "objects/pack").iterdir()] == [True]
     writer.abort()
     assert list((repository / "objects/pack").iterdir()) == []
+
+
+def test_only_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    killed, theirs = tmp_path / f"pack-{1:040x}", tmp_path / f"pack-{2:040x}"
+    for stem in (killed, theirs):
+        stem.with_suffix(".pack").write_bytes(b"a pack that has no index")
+    keep_pack(killed)
+    theirs.with_suffix(".keep").touch()
+    (tmp_path / f"pack-{3:040x}.keep").touch()
+    (tmp_path / "tmp_cronos_1").touch()
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [theirs.with_suffix(".keep"), theirs.with_suffix(".pack")]
 
 
 def test_offsets_beyond_two_gib_are_read_by_git_and_by_us(tmp_path: Path) -> None:

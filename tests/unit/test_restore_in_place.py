@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from cronos_git.errors import (
 )
 from cronos_git.events import Event, Finished, Run, Started
 from cronos_git.model import RestoreRequest, Strategy
+from tests.support.disks import mounted
 from tests.support.engine import make_engine
 from tests.support.restoring import (
     actions,
@@ -786,25 +786,6 @@ def test_a_disk_that_fills_up_gives_everything_back(
     assert read_tree(small_disk) == before
     assert points(engine) == []
     assert leftovers(engine, small_disk) == []
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    with mounted(tmp_path / "small") as place:
-        yield place
-
-
-@contextmanager
-def mounted(place: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a file system here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_target_on_another_file_system_than_the_store(engine: Cronos, small_disk: Path) -> None:

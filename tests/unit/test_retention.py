@@ -210,6 +210,20 @@ def test_days_of_within_are_days_of_the_users_clock() -> None:
     assert kept(Policy(keep_within="24h"), backups, zone=zone) == ["2025-10-26 11:00"]
 
 
+@pytest.mark.parametrize(
+    ("zone", "newest", "goes", "stays"),
+    [
+        ("Europe/Berlin", "2025-11-26 01:30:00", "2025-10-26 01:30:00", "2025-10-26 01:30:01"),  # 2:30 comes twice: the second
+        ("America/New_York", "2025-12-02 06:30:00", "2025-11-02 05:30:00", "2025-11-02 05:30:01"),  # 1:30 comes twice: the first
+        ("Europe/Berlin", "2025-04-30 00:30:00", "2025-03-30 01:30:00", "2025-03-30 01:30:01"),  # there is no 2:30
+    ],
+)
+def test_within_starts_at_the_instant_that_restic_takes_where_the_clock_is_shifted(
+    zone: str, newest: str, goes: str, stays: str
+) -> None:
+    assert kept(Policy(keep_within="1m"), at(goes, stays, newest), zone=ZoneInfo(zone)) == [stays, newest]
+
+
 @pytest.mark.parametrize("length", ["9999y", "99999m", "99999999d", "9" * 5000 + "h"])
 def test_a_length_beyond_the_calendar_holds_everything(length: str) -> None:
     backups = at("0001-01-01", "2026-01-01")

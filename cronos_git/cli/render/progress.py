@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 FIRST_PAINT_S = 0.25
 _FRAME_S = 0.05
-_PHASES = {"scan": "Scanning", "store": "Saving", "restore": "Restoring", "verify": "Verifying", "move": "Moving into place"}
+_PHASES = {
+    "scan": "Scanning",
+    "store": "Saving",
+    "restore": "Restoring",
+    "verify": "Verifying",
+    "move": "Moving into place",
+    "measure": "Measuring",
+}
 
 
 class Watcher:

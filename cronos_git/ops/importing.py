@@ -1,0 +1,350 @@
+"""Finds what there is to import, and brings the contents of archives into the trees of backups.
+
+    file or directory -> kind -> date, name, what else it tells -> plan, oldest first
+
+Dates come, in this order, from the request, from inside the archive, from its name; one without a date is not taken. How the
+backup itself is made is `snapshot`'s, which the engine calls for each; bundles bring theirs along (`unbundling`). Floor F7.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from cronos_git.disk import archives, stage
+from cronos_git.disk.archives import Member
+from cronos_git.disk.tars import TarReader
+from cronos_git.disk.walk import WalkRules
+from cronos_git.disk.zips import ZipReader
+from cronos_git.errors import ArchiveError, CronosError, DamageError, RefusedError, UsageError
+from cronos_git.events import Run
+from cronos_git.git.bundles import read_bundle
+from cronos_git.git.pack import ObjectSink
+from cronos_git.git.store import Store
+from cronos_git.git.view import SnapshotView
+from cronos_git.model import (
+    Attributes,
+    Backup,
+    ImportItem,
+    ImportPlan,
+    ImportRequest,
+    Problem,
+    Scope,
+    SnapshotRequest,
+    SourceKind,
+)
+from cronos_git.ops.capture import Captured
+from cronos_git.ops.gathering import Gathering
+from cronos_git.ops.subject import Subject
+from cronos_git.rules import legacy
+from cronos_git.rules.dated import read_dated, without_suffix
+from cronos_git.rules.identify import IMPORT, is_imported
+from cronos_git.rules.imports import scope_for
+from cronos_git.rules.legacy import METADATA_MEMBER, Description
+from cronos_git.rules.member_names import member_path
+from cronos_git.rules.patterns import build_matcher
+
+_STAMP_OF_ID = r"_([0-9]{8}_[0-9]{6})(?:_[0-9]+)?\Z"
+_METADATA_MAX_BYTES = 256 << 10
+_EGOS_EXCLUDES = (".venv", "__pycache__", "*.pyc", ".git", "node_modules", "backups", "logs", "data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where imports go.
+
+    Attributes:
+        project: Real path of the project.
+        default_name: Stem of ids where nothing tells a name.
+        zone: Of times without an offset.
+    """
+
+    project: Path
+    default_name: str
+    zone: tzinfo
+    chunk_threshold: int
+
+
+# --- what there is --------------------------------------------------------------------------------------------------
+
+
+def plan(request: ImportRequest, place: Place) -> ImportPlan:
+    """What an import would take; reads names, and the beginnings of files.
+
+    Raises:
+        UsageError: Nothing there can be imported, for want of a date, say; or an option does not fit.
+        RefusedError, ArchiveError, AccessError, HostError: The source cannot be taken or read.
+    """
+    path = Path(request.path).absolute()
+    if not path.is_dir():
+        return ImportPlan(request=request, items=tuple(_items_of_file(path, request, place)), skipped=())
+    if path.resolve() == place.project:
+        raise RefusedError(f"{path} is the project itself.", hint="`cronos create` makes a backup of it.")
+    if request.created is not None:
+        return ImportPlan(request=request, items=(_directory_item(path, request, place),), skipped=())
+    items, skipped = _items_in(path, request, place)
+    if not items:
+        raise UsageError(
+            f"Nothing in {path} has a date in its name, so there is nothing to import.",
+            hint="Give --created DATE to import the directory itself as one backup.",
+        )
+    items.sort(key=lambda item: (item.created, item.path))
+    return ImportPlan(request=request, items=tuple(items), skipped=tuple(skipped))
+
+
+def _items_of_file(path: Path, request: ImportRequest, place: Place) -> list[ImportItem]:
+    kind = archives.kind_of(path)
+    if kind is None:
+        raise UsageError(
+            f"{path} is no archive that CRONOS knows.", hint="Give a zip, tar (gz, xz, zst), Git bundle, or a directory."
+        )
+    if kind[0] == "bundle":
+        return list(_bundle_items(path, request))
+    return [_archive_item(path, request, place)]
+
+
+def _items_in(directory: Path, request: ImportRequest, place: Place) -> tuple[list[ImportItem], list[Problem]]:
+    items, skipped = [], []
+    for path, is_directory in archives.list_copies(directory):
+        try:
+            items.append(_directory_item(path, request, place) if is_directory else _found_archive(path, request, place))
+        except (UsageError, ArchiveError, RefusedError) as error:
+            skipped.append(Problem(path=path.name, code="skipped", text=error.message))
+    return items, skipped
+
+
+def _found_archive(path: Path, request: ImportRequest, place: Place) -> ImportItem:
+    kind = archives.kind_of(path)
+    if kind is None:
+        raise UsageError("it is no archive")
+    if kind[0] == "bundle":
+        raise UsageError("a bundle is imported by itself")
+    return _archive_item(path, request, place)
+
+
+def _directory_item(path: Path, request: ImportRequest, place: Place) -> ImportItem:
+    dated = read_dated(path.name, place.zone)
+    told = Description(name=dated.stem, created=dated.created) if dated else Description(name=path.name)
+    return _item(path, "directory", request, place, [told])
+
+
+def _archive_item(path: Path, request: ImportRequest, place: Place) -> ImportItem:
+    kind = archives.kind_of(path)
+    assert kind is not None
+    inner = _told_inside(path, place.zone)
+    outer = legacy.describe_egos_name(path.name, place.zone)
+    if outer is None:
+        dated = read_dated(path.name, place.zone)
+        outer = Description(name=dated.stem if dated else without_suffix(path.name), created=dated.created if dated else None)
+    return _item(path, kind[0], request, place, [inner, outer] if inner else [outer])
+
+
+def _told_inside(path: Path, zone: tzinfo) -> Description | None:
+    """What an archive tells of the backup in it."""
+    kind = archives.kind_of(path)
+    if kind is not None and kind[0] == "zip":
+        content = ZipReader(path, zone).read(METADATA_MEMBER, _METADATA_MAX_BYTES)
+        return legacy.describe_metadata(content, zone) if content is not None else None
+    reader = TarReader(path, kind[1] if kind else "")
+    members = reader.members()
+    next(members, None)
+    members.close()
+    return legacy.describe_metadata(reader.comment.encode("utf-8", "surrogateescape"), zone)
+
+
+def _item(path: Path, kind: SourceKind, request: ImportRequest, place: Place, told: Sequence[Description]) -> ImportItem:
+    """The item, from descriptions of which the first that tells something counts."""
+    first = told[0]
+    created = _checked_date(request.created or next((one.created for one in told if one.created), None))
+    if created is None:
+        raise UsageError(f"It is not known when {path.name} is from.", hint="Tell it with --created DATE.")
+    origin: dict[str, object] = {"file": os.fsencode(path.name).decode("utf-8", "backslashreplace")}
+    original = next((one.type for one in told if one.type), "")
+    origin |= {"type": original} if original else {}
+    origin |= {key: first.own[key] for key in ("id", "scope") if isinstance(first.own.get(key), str)}
+    labels = first.own.get("labels")
+    return ImportItem(
+        path=str(path),
+        kind=kind,
+        name=request.name or next((one.name for one in told if one.name), "") or place.default_name,
+        created=created,
+        type=original,
+        message=request.message or _text(first.own.get("message")),
+        description=_text(first.own.get("description")),
+        labels=(*request.labels, *(_text(label) for label in (labels if isinstance(labels, list) else ()))),
+        metadata={**first.metadata, IMPORT: origin},
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _checked_date(created: datetime | None) -> datetime | None:
+    """In UTC, None for what no id can say."""
+    try:
+        told = created.astimezone(UTC) if created is not None else None
+    except OverflowError:
+        return None
+    return told if told is not None and told.year >= 1970 else None
+
+
+def _bundle_items(path: Path, request: ImportRequest) -> Iterator[ImportItem]:
+    if request.name or request.message or request.created or request.root is not None:
+        raise UsageError(
+            "The backups in a bundle keep their names, messages and dates.", hint="Only --label and --pin go with a bundle."
+        )
+    bundle = read_bundle(path)
+    if not bundle.tags:
+        raise UsageError(f"The bundle {path} has no backups in it.", hint="Make it with `cronos export`.")
+    for backup_id in bundle.tags:
+        try:
+            stamp = re.search(_STAMP_OF_ID, backup_id)
+            created = datetime.strptime(stamp[1] if stamp else "", "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+        except ValueError as error:
+            text = f"The bundle {path} has a tag {backup_id!r}, which is no backup's. Nothing was imported."
+            raise RefusedError(text, hint="Leave that tag out of it.") from error
+        yield ImportItem(path=str(path), kind="bundle", name=backup_id, created=created, labels=request.labels)
+
+
+# --- what becomes of it ---------------------------------------------------------------------------------------------
+
+
+def request_of(item: ImportItem, *, pinned: bool) -> SnapshotRequest:
+    """The request for the backup of an item."""
+    return SnapshotRequest(
+        name=item.name,
+        type=IMPORT,
+        message=item.message,
+        description=item.description,
+        labels=item.labels,
+        metadata=item.metadata,
+        pinned=pinned,
+    )
+
+
+def subject_of(item: ImportItem, backups: Sequence[Backup], place: Place) -> Subject:
+    """What the backup of an item is of: everything that is there, and no rule leaves anything out.
+
+    What EGOS left out is in the record, so that a restore leaves it alone.
+    """
+    is_egos = item.kind == "zip" and "id" not in _origin(item)
+    return Subject(
+        root=item.path,
+        scope=Scope(name=scope_for(Scope().name, backups)),
+        rules=WalkRules(
+            matcher=build_matcher(defaults=(), exclude=(), include=()), ignore_files=(), skip_git_dirs=False, skip_caches=False
+        ),
+        chunk_threshold=place.chunk_threshold,
+        described_rules={
+            "exclude": list(_EGOS_EXCLUDES) if is_egos else [],
+            "request_exclude": [],
+            "include": [],
+            "defaults": False,
+            "respect_gitignore": False,
+            "git_dirs": "skip" if is_egos else "include",
+            "cachedir_tags": False,
+            "chunk_threshold": place.chunk_threshold,
+        },
+    )
+
+
+def _origin(item: ImportItem) -> Mapping[str, object]:
+    origin = item.metadata[IMPORT]
+    assert isinstance(origin, Mapping)
+    return origin
+
+
+def same_as(captured: Captured, item: ImportItem, store: Store, backups: Iterable[Backup]) -> Backup | None:
+    """The import of the same content and date that is there already."""
+    for backup in backups:
+        if backup.created == item.created and is_imported(backup):
+            with contextlib.suppress(DamageError):  # a damaged one is no reason not to import it again
+                if SnapshotView(store, backup.commit).data_tree == captured.data.hex():
+                    return backup
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What came of an archive; *notes* are guesses, in words."""
+
+    captured: Captured
+    notes: tuple[str, ...]
+
+
+def gather(item: ImportItem, request: ImportRequest, place: Place, store: Store, sink: ObjectSink, run: Run) -> Gathered:
+    """Store the contents of an archive, and the trees that lead to them.
+
+    Raises:
+        RefusedError: It is encrypted, a name in it leads elsewhere, it contradicts itself, or there is no space for it.
+        ArchiveError: It is damaged or cut short.
+        DiskFullError, AccessError, HostError, InterruptedRunError: It cannot be read or stored.
+
+    Cost: each byte is read once. Memory: as `Gathering`.
+    """
+    path = Path(item.path)
+    free_bytes = stage.free_bytes(store.path)
+    default = Attributes(
+        kind="directory",
+        name=".",
+        mode=0o755,
+        size_bytes=0,
+        mtime_ns=int(item.created.timestamp()) * 1_000_000_000,
+        uid=os.geteuid(),
+        gid=os.getegid(),
+    )
+    gathering = Gathering(sink, default, place.chunk_threshold, free_bytes, run)
+    for member in _members(path, place.zone, free_bytes):
+        gathering.add(member)
+    root, notes = _root(gathering, item, request, place)
+    return Gathered(gathering.finish(root), (*notes, *_look_alikes(gathering, path)))
+
+
+def _members(path: Path, zone: tzinfo, free_bytes: int) -> Iterator[Member]:
+    kind = archives.kind_of(path)
+    if kind is None or kind[0] != "zip":
+        yield from TarReader(path, kind[1] if kind else "").members()
+        return
+    reader = ZipReader(path, zone)
+    declared = reader.declared_bytes()
+    if declared > free_bytes:
+        raise RefusedError(
+            f"{path.name} is said to hold {declared:,} bytes, and only {free_bytes:,} are free. Nothing was imported.",
+            hint="Free space where the store lies. An archive that is much larger inside than outside may be an attack.",
+        )
+    is_described = _told_inside(path, zone) is not None
+    yield from (member for member in reader.members() if not (is_described and member.path == METADATA_MEMBER))
+
+
+def _root(gathering: Gathering, item: ImportItem, request: ImportRequest, place: Place) -> tuple[str, list[str]]:
+    """The directory of the archive that is the project."""
+    if request.root is not None:
+        return member_path(request.root), []
+    top = gathering.top_directory()
+    if "id" in _origin(item) or top != place.project.name:
+        return "", []
+    name = Path(item.path).name
+    return top, [f"All of {name} lies in {top}/, which was taken for the project; --root . keeps it as it is."]
+
+
+def _look_alikes(gathering: Gathering, path: Path) -> list[str]:
+    found = gathering.look_alikes()
+    if not found:
+        return []
+    return [f"Names in {path.name} differ only in upper and lower case, such as {found[0]!r}: {len(found):,}."]
+
+
+def is_of_item(error: CronosError) -> bool:
+    """Whether an error is about one source, so that the others can be imported all the same."""
+    return isinstance(error, (ArchiveError, RefusedError))
+
+
+def skipped(item: ImportItem, error: CronosError) -> Problem:
+    """What is told of a source that could not be imported."""
+    return Problem(path=Path(item.path).name, code="skipped", text=error.message)

@@ -1,0 +1,46 @@
+"""What the operation log tells of where each backup is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cronos_git.git.refs import BACKUP_TAGS, TRASH
+from cronos_git.ops.returning import replay
+
+
+def entry(verb: str, result: str = "done", **facts: Any) -> dict[str, Any]:
+    return {"verb": verb, "result": result, **facts}
+
+
+CREATED = entry("create", backup="a", tag="1" * 40)
+
+
+@pytest.mark.parametrize(
+    ("records", "place"),
+    [
+        ([CREATED], BACKUP_TAGS),
+        ([entry("create", "failed", backup="a")], None),
+        ([CREATED, entry("delete", backups=["a"])], TRASH),
+        ([CREATED, entry("prune", backups=["b", "a"])], TRASH),
+        ([CREATED, entry("delete", backups=["a"]), entry("undelete", backups=["a"])], BACKUP_TAGS),
+        ([CREATED, entry("delete", backups=["a"]), entry("compact", backups=["a"])], ""),
+        ([CREATED, entry("compact", backups=["a"])], BACKUP_TAGS),  # which drops only what is in the trash
+        ([CREATED, entry("repair", given_up=["a"])], ""),
+        ([entry("restore", backup="x", restore_point="a")], BACKUP_TAGS),
+        ([entry("restore", "failed", backup="x", restore_point=None)], None),
+        ([entry("restore", restore_point="a"), entry("recover", "rolled back", restore_point="a")], TRASH),
+        ([entry("restore", restore_point="a"), entry("recover", "finished", restore_point="a")], BACKUP_TAGS),
+        ([entry("import", backups=["a"])], BACKUP_TAGS),
+        ([entry("nonsense", backup=7, backups="a", tag=3, tags=[])], None),
+    ],
+)
+def test_the_last_word_of_the_log_counts(records: list[dict[str, Any]], place: str | None) -> None:
+    assert replay(records).places.get("a") == place
+
+
+def test_the_newest_tag_is_known() -> None:
+    amended = entry("label", backup="a", tag="2" * 40)
+    assert replay([CREATED, amended]).tags == {"a": "2" * 40}
+    assert replay([CREATED, amended, entry("repair", tags={"a": "3" * 40})]).tags == {"a": "3" * 40}
