@@ -240,6 +240,15 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def name_to_show(stored: bytes) -> tuple[str, bool]:
+    """Name on disk, and whether it is a file in chunks; a name that cannot be decoded is shown as it is stored."""
+    try:
+        raw, chunked = decode_name(stored)
+    except RecordFormatError:
+        return decode(stored), False
+    return decode(raw), chunked
+
+
 def broken(what: str) -> RecordFormatError:
     """The error for stored data that contradicts itself."""
     return RecordFormatError(f"Stored data does not fit together: {what}.", hint="Run `cronos verify` to see what is hit.")

@@ -13,12 +13,12 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from cronos_git.errors import DamageError, HashMismatchError, RecordFormatError
 from cronos_git.events import Advanced, Run
-from cronos_git.git.listing import broken, decode
+from cronos_git.git.listing import broken, name_to_show
 from cronos_git.git.packtable import Packed, PackTable, damaged
 from cronos_git.git.store import Store
 from cronos_git.git.trees import EMPTY_TREE, MODE_DIRECTORY, TreeEntry, parse_tree
 from cronos_git.model import Backup
-from cronos_git.rules.names import ATTRIBUTES_NAME, decode_name
+from cronos_git.rules.names import ATTRIBUTES_NAME
 from cronos_git.rules.record import parse_commit
 
 _ALWAYS_READ = (ATTRIBUTES_NAME, b"snapshot.json")
@@ -255,7 +255,7 @@ class Whereabouts:
         while pending:
             tree, path, holds_chunks = pending.pop()
             for entry in self._objects.entries(tree):
-                name, chunked = _decode(entry.stored)
+                name, chunked = name_to_show(entry.stored)
                 below = path if holds_chunks else _join(path, name)
                 if entry.oid in self._wanted:
                     yield below, entry.oid
@@ -281,15 +281,6 @@ class Whereabouts:
 def _tops(backup: Backup, root: bytes | None) -> list[bytes]:
     """The objects that stand above every path."""
     return [bytes.fromhex(backup.tag), bytes.fromhex(backup.commit), *([root] if root is not None else [])]
-
-
-def _decode(stored: bytes) -> tuple[str, bool]:
-    """Name on disk, and whether it is a file in chunks; a name that cannot be decoded is shown as it is stored."""
-    try:
-        raw, chunked = decode_name(stored)
-    except RecordFormatError:
-        return decode(stored), False
-    return decode(raw), chunked
 
 
 def _join(path: str, name: str) -> str:

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from cronos_git.errors import RecordFormatError
 from cronos_git.events import Finished, Run, Started
 from cronos_git.git.holdings import Found, Holdings
-from cronos_git.git.listing import decode
+from cronos_git.git.listing import name_to_show
 from cronos_git.git.packsizes import packed_sizes
 from cronos_git.git.store import Store
 from cronos_git.git.trees import MODE_DIRECTORY
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import Backup, BigFile, Entry, GrownPath
 from cronos_git.ops.undoing import taken_of
-from cronos_git.rules.names import ATTRIBUTES_NAME, decode_name
+from cronos_git.rules.names import ATTRIBUTES_NAME
 
 
 def biggest(store: Store, view: SnapshotView, limit: int) -> tuple[BigFile, ...]:
@@ -135,7 +134,7 @@ class _Paths:
         parent = self._tree(above)
         if parent is None or parent.is_file or stored == ATTRIBUTES_NAME:
             return parent, False
-        return _Place(parent.path + _decode(stored)[0], True), True
+        return _Place(parent.path + name_to_show(stored)[0], True), True
 
     def _tree(self, path: bytes) -> _Place | None:
         if path not in self._trees:
@@ -146,17 +145,8 @@ class _Paths:
 
 
 def _below(parent: _Place, stored: bytes) -> _Place:
-    name, chunked = _decode(stored)
+    name, chunked = name_to_show(stored)
     return _Place(parent.path + name, True) if chunked else _Place(f"{parent.path}{name}/", False)
-
-
-def _decode(stored: bytes) -> tuple[str, bool]:
-    """Name on disk, and whether it is a file in chunks; a damaged name is shown as it is stored, `verify` tells of it."""
-    try:
-        raw, chunked = decode_name(stored)
-    except RecordFormatError:
-        return decode(stored), False
-    return decode(raw), chunked
 
 
 def _root_of(backup: Backup, project_root: str) -> str:

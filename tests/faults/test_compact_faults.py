@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,36 +72,22 @@ def durable_steps(tmp_path: Path) -> int:
     return len(steps_of(lambda: compact(engine)))
 
 
-def sampled(request: pytest.FixtureRequest, steps: int) -> range:
-    return range(1, steps + 1, 1 if request.config.getoption("--long") else 4)
+FAULTS: dict[str, Callable[[Callable[[], None], int], object]] = {
+    "killed": run_and_kill,
+    "without space from there on": run_and_fail,
+    "one step that fails": lambda work, at: fail_at(work, at, errno.EIO, once=True),
+}
 
 
-def test_killed_anywhere_nothing_is_lost(tmp_path: Path, durable_steps: int, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_whatever_happens_at_any_step_nothing_is_lost(
+    tmp_path: Path, durable_steps: int, request: pytest.FixtureRequest, fault: Callable[[Callable[[], None], int], object]
+) -> None:
     assert durable_steps > 15
-    for at in sampled(request, durable_steps):
-        room = tmp_path / f"kill-{at}"
+    for at in range(1, durable_steps + 1, 1 if request.config.getoption("--long") else 5):
+        room = tmp_path / str(at)
         room.mkdir()
         prepared(room)
-        run_and_kill(lambda room=room: compact(make_engine(room)), at)  # type: ignore[misc]
-        check(room)
-        shutil.rmtree(room)
-
-
-def test_without_space_anywhere_nothing_is_lost(tmp_path: Path, durable_steps: int, request: pytest.FixtureRequest) -> None:
-    for at in sampled(request, durable_steps):
-        room = tmp_path / f"full-{at}"
-        room.mkdir()
-        prepared(room)
-        run_and_fail(lambda room=room: compact(make_engine(room)), at)  # type: ignore[misc]
-        check(room)
-        shutil.rmtree(room)
-
-
-def test_one_step_that_fails_anywhere_loses_nothing(tmp_path: Path, durable_steps: int, request: pytest.FixtureRequest) -> None:
-    for at in sampled(request, durable_steps)[1::2]:
-        room = tmp_path / f"once-{at}"
-        room.mkdir()
-        prepared(room)
-        fail_at(lambda room=room: compact(make_engine(room)), at, 5, once=True)  # type: ignore[misc]
+        fault(lambda room=room: compact(make_engine(room)), at)  # type: ignore[misc]
         check(room)
         shutil.rmtree(room)
