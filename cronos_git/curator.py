@@ -107,7 +107,7 @@ class Curator(Restorer):
         Raises:
             StoreMissingError: The project has no store yet.
         """
-        return catalog.read_trash(self.store).backups[::-1]
+        return catalog.read_trash(self.store, sure=False).backups[::-1]
 
     def undelete(self, identifiers: Sequence[str], run: Run | None = None) -> list[Backup]:
         """Bring backups back from the trash.

@@ -121,7 +121,7 @@ class Reader:
 
     def _catalog(self) -> catalog.Catalog:
         """All backups; when some cannot be read, that is told once."""
-        found = catalog.read(self.store)
+        found = catalog.read(self.store, sure=False)
         if found.damaged and not self._has_told_damage:
             self._has_told_damage = True
             count = len(found.damaged)
@@ -241,7 +241,9 @@ class Reader:
         """
         from cronos_git.ops import stats
 
-        return stats.collect(self.store, self._catalog().backups, catalog.read_trash(self.store).backups, run or Run())
+        return stats.collect(
+            self.store, self._catalog().backups, catalog.read_trash(self.store, sure=False).backups, run or Run()
+        )
 
     def backup_stats(self, backups: Sequence[Backup] | None = None, run: Run | None = None) -> BackupsStats:
         """What backups take on the disk: all of them, or those given.

@@ -160,7 +160,7 @@ class Restorer(Keeper):
         """All backups by id, those in the trash too."""
         from cronos_git.ops import catalog
 
-        return {backup.id: backup for backup in (*catalog.read_trash(self.store).backups, *self._catalog().backups)}
+        return {backup.id: backup for backup in (*catalog.read_trash(self.store, sure=False).backups, *self._catalog().backups)}
 
     def _target(self, request: RestoreRequest, backup: Backup) -> Path:
         from cronos_git.ops import undoing

@@ -102,6 +102,11 @@ class Store:
         """Where the stat cache lies (`disk.fingerprints`)."""
         return self.cronos_dir / "statcache"
 
+    @property
+    def tag_cache(self) -> Path:
+        """Where `ops.tagcache` lies."""
+        return self.cronos_dir / "tags"
+
     @contextlib.contextmanager
     def lock(self, *, shared: bool = False, wait_s: float = 0.0) -> Iterator[None]:
         """Hold the store's lock: exclusive to write, shared to read objects that must stay.

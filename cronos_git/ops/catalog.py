@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from fnmatch import fnmatchcase
@@ -19,6 +19,7 @@ from cronos_git.errors import BackupNotFoundError, DamageError, ObjectMissingErr
 from cronos_git.git.refs import BackupTags
 from cronos_git.git.store import Store
 from cronos_git.model import Backup, Damage, Query
+from cronos_git.ops import tagcache
 from cronos_git.rules import identify
 from cronos_git.rules.identify import Resolution
 from cronos_git.rules.record import format_json, parse_tag
@@ -32,6 +33,8 @@ _SORT_KEYS: dict[str, Callable[[Backup], object]] = {
     "type": lambda backup: backup.type,
 }
 _WORDS = ("name", "type")
+_MANY = 100
+"""So many tags that were not known are worth remembering."""
 _ID = r"(.+)_(\d{8}_\d{6})(?:_\d+)?"
 
 
@@ -48,23 +51,26 @@ class Catalog:
     damaged: list[Damage]
 
 
-def read(store: Store) -> Catalog:
+def read(store: Store, *, sure: bool = True) -> Catalog:
     """All backups, and which cannot be read.
 
-    Cost: some 30 microseconds a backup.
+    Args:
+        sure: Read every tag and check its hash. Else it is enough that a tag is there and was read before.
+
+    Cost: some 30 microseconds a backup, or 8.
     """
-    return _read_all(store, store.tags())
+    return _read_all(store, store.tags(), sure)
 
 
-def read_trash(store: Store) -> Catalog:
+def read_trash(store: Store, *, sure: bool = True) -> Catalog:
     """The deleted backups; one that also has its tag is not deleted.
 
-    Cost: as for `read`.
+    Args, cost: as for `read`.
     """
     gone = store.trash_tags()
     for kept in gone.oids.keys() & store.tags().oids.keys():
         del gone.oids[kept]
-    return _read_all(store, gone)
+    return _read_all(store, gone, sure)
 
 
 def load(store: Store) -> list[Backup]:
@@ -199,25 +205,49 @@ def _holds(backup: Backup, query: Query, holds: Callable[[Backup, str], bool]) -
     return query.contains is None or holds(backup, query.contains)
 
 
-def _read_all(store: Store, tags: BackupTags) -> Catalog:
+def _read_all(store: Store, tags: BackupTags, sure: bool) -> Catalog:
     backups: list[Backup] = []
     damaged = [
         Damage(backups=(name,), path="", oid="", code="record", text=f"The ref of {name} {what}.")
         for name, what in tags.damaged.items()
     ]
-    for found in _each(store, tags):
+    known = {} if sure else _known(store)
+    for found in _each(store, tags, known):
         if isinstance(found, Backup):
             backups.append(found)
         else:
             damaged.append(found)
+    if not sure and sum(backup.tag not in known for backup in backups) >= _MANY:
+        _remember(store, backups, known)
     backups.sort(key=lambda backup: backup.sequence)
     return Catalog(backups=backups, damaged=sorted(damaged, key=lambda damage: damage.backups))
 
 
-def _each(store: Store, tags: BackupTags) -> Iterator[Backup | Damage]:
+def _known(store: Store) -> Mapping[str, Backup]:
+    """The backups whose tags were read before and are still there."""
+    remembered = tagcache.load(store.tag_cache)
+    if remembered.packs <= set(store.whole_packs):
+        return remembered.backups
+    there = {tag: remembered.backups[tag] for tag in remembered.backups if store.index.contains(bytes.fromhex(tag))}
+    _remember(store, there.values(), {})
+    return there
+
+
+def _remember(store: Store, backups: Iterable[Backup], known: Mapping[str, Backup]) -> None:
+    """Keep what these tags say, and what was known of others that are in use."""
+    used = {*store.tags().oids.values(), *store.trash_tags().oids.values()}
+    others = {tag: known[tag] for tag in known.keys() & used}
+    kept = others | {backup.tag: backup for backup in backups if store.index.contains(bytes.fromhex(backup.tag))}
+    tagcache.save(store.tag_cache, kept.values(), store.whole_packs)
+
+
+def _each(store: Store, tags: BackupTags, known: Mapping[str, Backup]) -> Iterator[Backup | Damage]:
     for backup_id, oid in tags.oids.items():
         try:
-            yield _read(store, backup_id, oid)
+            if oid in known and (backup := known[oid]).id == backup_id:
+                yield backup
+            else:
+                yield _read(store, backup_id, oid)
         except DamageError as error:
             yield Damage(backups=(backup_id,), path="", oid=oid, code=_code(error), text=error.message)
 

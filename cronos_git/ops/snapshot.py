@@ -160,7 +160,7 @@ def _load_cache(store: Store, backups: Sequence[Backup], subject: Subject) -> St
     cache = fingerprints.load_statcache(store.statcache, commits, store.whole_packs)
     if cache.bases:
         return cache
-    trash = {backup.commit for backup in catalog.read_trash(store).backups}  # all that these lead to is there as well
+    trash = {backup.commit for backup in catalog.read_trash(store, sure=False).backups}  # all that these lead to is there as well
     return fingerprints.load_statcache(store.statcache, commits | trash, store.whole_packs)
 
 
@@ -299,7 +299,7 @@ class Taking:
         # Those that cannot be read count as well: their numbers are unknown, but there are no more numbers than tags.
         kept, trash = self.store.tags(), self.store.trash_tags()
         taken = kept.oids.keys() | kept.damaged.keys() | trash.oids.keys() | trash.damaged.keys()
-        numbers = [backup.sequence for backup in (*self.backups, *catalog.read_trash(self.store).backups)]
+        numbers = [backup.sequence for backup in (*self.backups, *catalog.read_trash(self.store, sure=False).backups)]
         return Backup(
             id=make_id(name, about.now, taken),
             name=name,
