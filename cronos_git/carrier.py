@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from cronos_git import __version__
 from cronos_git.errors import CronosError
@@ -30,6 +30,17 @@ from cronos_git.model import (
 
 if TYPE_CHECKING:
     from cronos_git.ops.importing import Place
+
+
+class _Imported(NamedTuple):
+    """What came of one source."""
+
+    backup: Backup
+    was_there: bool = False
+    notes: Sequence[str] = ()
+    lone_top: str = ""
+    bytes_stored: int = 0
+    problems: Sequence[Problem] = ()
 
 
 class Carrier(Mender):
@@ -122,6 +133,7 @@ class Carrier(Mender):
 
         return Place(
             project=self.project,
+            store=self.store_path,
             default_name=self.settings.name,
             zone=self.zone,
             chunk_threshold=self.settings.chunk_threshold,
@@ -135,28 +147,29 @@ class Carrier(Mender):
 
     def _import_each(self, plan: ImportPlan, run: Run) -> ImportReport:
         from cronos_git.ops import importing
+        from cronos_git.rules.imports import hint_of_root
 
         backups: list[Backup] = []
         known: list[Backup] = []
         problems, notes, stored = list(plan.skipped), list(plan.notes), 0
+        lone_tops: dict[str, str] = {}
         for item in plan.items:
             try:
-                made, told, size_bytes, failed = self._import_one(item, plan.request, run)
+                one = self._import_one(item, plan.request, run)
             except CronosError as error:
                 if len(plan.items) == 1 or not importing.is_of_item(error):
                     raise
                 problems.append(importing.skipped(item, error))
                 continue
-            (backups if size_bytes is not None else known).append(made)
-            stored += size_bytes or 0
-            problems += failed
-            notes += told
+            (known if one.was_there else backups).append(one.backup)
+            stored += one.bytes_stored
+            problems += one.problems
+            notes += one.notes
+            lone_tops |= {Path(item.path).name: one.lone_top} if one.lone_top else {}
+        notes += hint_of_root(lone_tops)
         return _report(plan, backups, known, problems=problems, notes=notes, bytes_stored=stored)
 
-    def _import_one(
-        self, item: ImportItem, request: ImportRequest, run: Run
-    ) -> tuple[Backup, Sequence[str], int | None, Sequence[Problem]]:
-        """The backup, notes, growth of the store (None when it was there already), and problems."""
+    def _import_one(self, item: ImportItem, request: ImportRequest, run: Run) -> _Imported:
         from cronos_git.ops import importing, snapshot
 
         place, backups = self._place(), self._catalog().backups
@@ -164,23 +177,26 @@ class Carrier(Mender):
         subject = importing.subject_of(item, backups, place)
         asked = importing.request_of(item, pinned=request.pinned)
         taking = snapshot.Taking(self.store, backups, subject, asked, about, run)
-        notes: Sequence[str] = ()
+        gathered = None
         try:
             if item.kind == "directory":
                 taking.capture()
             else:
                 gathered = importing.gather(item, request, place, self.store, taking.sink, run)
-                taking.captured, notes = gathered.captured, gathered.notes
+                taking.captured = gathered.captured
             same = importing.same_as(taking.captured, item, self.store, backups)
         except BaseException:
             taking.abort()
             raise
+        notes, lone_top = (gathered.notes, gathered.lone_top) if gathered else ((), "")
         if same is not None:
             taking.abort()
-            return same, notes, None, ()
+            return _Imported(same, was_there=True, notes=notes, lone_top=lone_top)
         report = taking.finish()
         run.emit(Noticed("info", "import.saved", f"{Path(item.path).name}: {report.backup.id}"))
-        return report.backup, notes, report.bytes_stored, report.problems
+        return _Imported(
+            report.backup, notes=notes, lone_top=lone_top, bytes_stored=report.bytes_stored, problems=report.problems
+        )
 
     def _prunable(self, backups: Sequence[Backup]) -> tuple[str, ...]:
         """Those of *backups* that the next prune would drop."""

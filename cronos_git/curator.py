@@ -6,6 +6,7 @@ Owns the order of things: lock, check, do, log. Each step is `ops/`'s. Floor F8,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from cronos_git.events import Run, tolerating
 from cronos_git.model import (
@@ -218,12 +219,14 @@ class Curator(Restorer):
     def _compact(self, plan: CompactPlan, run: Run) -> CompactReport:
         from cronos_git.ops import compact
 
-        with self._operation("compact", run, backups=[backup.id for backup in plan.expired]) as told:
-            report = compact.apply(self.store, plan, self._catalog().backups, run)
+        facts = {"backups": [backup.id for backup in plan.expired]}
+        with self._operation("compact", run, **facts) as told:
+            begin = partial(self._log, "compact", facts, run, "begun")
+            report = compact.apply(self.store, plan, self._catalog().backups, run, begin)
             told |= {"freed_bytes": report.freed_bytes, "unlogged": plan.idle}
         return report
 
-    def _auto_compact(self, run: Run) -> None:
+    def _auto_compact(self, run: Run) -> CompactReport | None:
         """Compact after a backup when that is worth it; the backup is made already, so that a failure is a notice."""
         from cronos_git.ops import compact
 
@@ -232,7 +235,8 @@ class Curator(Restorer):
             deleted = compact.deleted_at(operations)
             going = compact.expired(self.trash(), deleted, self.clock.now(), self.settings.trash_days)
             if compact.is_worthwhile(self.store, going, operations):
-                self._compact(self.plan_compact(), run)
+                return self._compact(self.plan_compact(), run)
+        return None
 
     def _require_whole(self, dropped: Sequence[Backup], run: Run) -> None:
         """Raise DamageError when what is left after a deletion is damaged, as far as a quick check tells."""

@@ -50,7 +50,9 @@ class Cronos(Carrier):
             if not report.unchanged:
                 if self.settings.auto_prune:
                     report = replace(report, pruned=self._auto_prune(lost, run))
-                    self._auto_compact(run)
+                    if compacted := self._auto_compact(run):
+                        gone = tuple(backup.id for backup in compacted.plan.expired)
+                        report = replace(report, dropped=gone, freed_bytes=compacted.freed_bytes)
                 safe = "The backup is safe; listing and restoring get slower."
                 with tolerating(run, "store.unfolded", "Packs were not folded", safe):
                     maintenance.fold(self.store)

@@ -18,8 +18,8 @@ class Started:
     """A phase begins. Totals are None while they are unknown.
 
     Attributes:
-        phase: `scan`, `store`, `restore`, `verify`, `move` or `measure`.
-        total_files: Files that the phase will handle.
+        phase: `scan`, `store`, `restore`, `verify`, `move`, `measure`, `compare` or `pack`.
+        total_files: Files that the phase will handle; of `verify`, `compare` and `pack` objects.
         total_bytes: Bytes of their contents.
     """
 

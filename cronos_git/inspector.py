@@ -10,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from cronos_git.curator import Curator
+from cronos_git.errors import CronosError
 from cronos_git.events import Run
-from cronos_git.model import DrillReport, VerifyReport, VerifyRequest
+from cronos_git.model import Check, Damage, DrillReport, VerifyReport, VerifyRequest
 from cronos_git.ops import catalog
+from cronos_git.ops.absence import missing_refs
 from cronos_git.ops.catalog import Catalog
+
+_NEEDED_BY_GIT = frozenset(("HEAD", "config", "objects", "objects/pack", "refs"))
 
 
 class Inspector(Curator):
@@ -37,11 +41,40 @@ class Inspector(Curator):
         with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
             trash = self._trash_to_check(request)
             kept = catalog.read(self.store) if request.trash is not True else Catalog(backups=[], damaged=[])
-            found = Catalog(backups=[*kept.backups, *trash.backups], damaged=[*kept.damaged, *trash.damaged])
+            absent = [] if request.backups or request.trash else missing_refs(self.store)
+            found = Catalog(backups=[*kept.backups, *trash.backups], damaged=[*kept.damaged, *trash.damaged, *absent])
             wanted = self._choose(request.backups, found) if request.backups else found.backups
-            report = verify.verify(self.store, wanted, found.damaged, request, run or Run(), now=self.clock.now())
+            damaged = [*found.damaged, *(self._damaged_files() if not request.backups else ())]
+            report = verify.verify(self.store, wanted, damaged, request, run or Run(), now=self.clock.now())
         in_trash = [backup.id for backup in wanted if backup in trash.backups]
         return replace(report, trash=(*in_trash, *(name for damage in trash.damaged for name in damage.backups)))
+
+    def checks(self) -> list[Check]:
+        """As `Reader.checks`; of a store that opens, also whether the files are sound without which git takes it for none."""
+        found = super().checks()
+        if not any(check.name == "store" and check.ok for check in found) or not self.store_path.exists():
+            return found
+        try:
+            damaged = [damage.text for damage in self._damaged_files()]
+            hint = "`cronos repair -n` tells what can be mended."
+        except CronosError as error:
+            damaged, hint = [error.message], error.hint
+        text = damaged[0] if damaged else "as git wants them"
+        return [*found, Check(name="files", ok=not damaged, text=text, hint=hint if damaged else "")]
+
+    def _damaged_files(self) -> list[Damage]:
+        """The files that CRONOS can do without for a while, and git cannot: it takes the store for no repository.
+
+        Cost: a few small files; git is asked only about a configuration that is not as it was made.
+        """
+        from cronos_git.git import furniture
+
+        text = "{name} of the store is {what}, so git does not take it for a repository; no backup is hit."
+        return [
+            Damage(backups=(), path="", oid="", code="record", text=text.format(name=flaw.name, what=flaw.what))
+            for flaw in furniture.find_flaws(self.store_path, b"")
+            if flaw.name in _NEEDED_BY_GIT
+        ]
 
     def _trash_to_check(self, request: VerifyRequest) -> Catalog:
         """The trash, as far as the request asks for it: backups in it are promised to come back, too."""

@@ -21,6 +21,8 @@ from cronos_git.ops import catalog
 
 if TYPE_CHECKING:  # imported where used
     from cronos_git.git.furniture import Flaw
+    from cronos_git.git.quarantine import Quarantine
+    from cronos_git.ops.repair import Findings, Reports
     from cronos_git.ops.subject import Subject
 
 
@@ -37,14 +39,16 @@ class Mender(Inspector):
 
         Cost: every byte of the store is read and hashed; where something is lost, every file of the project too.
         """
+        from cronos_git.git.quarantine import Quarantine
         from cronos_git.ops import repair
 
         flaws = self._flaws()
         store = Store(self.store_path, str(self.project)) if flaws else self.store
         with self._reading(store):
+            earlier = repair.unfinished_reports(Quarantine(self.store_path, self.clock.now()))
             found = repair.examine(store, self._subject_of, run or Run())
             found.remains.close()
-        return replace(found.plan, steps=(*repair.steps_of(flaws), *found.plan.steps))
+        return self._repair_plan(flaws, found, earlier)
 
     def repair(self, run: Run | None = None) -> RepairReport:
         """Make the store whole again, as far as what it needs is to be had anywhere.
@@ -64,26 +68,44 @@ class Mender(Inspector):
 
         run = run or Run()
         started = time.monotonic()
-        quarantine = Quarantine(self.store_path, self.clock.now())
         flaws = self._flaws()
-        repair.restore_files(self.store_path, flaws, quarantine, self.settings.lock_wait)
+        quarantine = Quarantine(self.store_path, self.clock.now())
+        with repair.telling_space(lambda: None):
+            repair.restore_files(self.store_path, flaws, quarantine, self.clock.now(), wait_s=self.settings.lock_wait)
         with self._operation("repair", run) as told, self._writing(run):
-            found = repair.examine(self.store, self._subject_of, run)
-            try:
-                repair.apply(self.store, found, quarantine, run)
-            finally:
-                found.remains.close()
-            plan = replace(found.plan, steps=(*repair.steps_of(flaws), *found.plan.steps))
-            told["unlogged"] = not plan.steps
-            told["steps"] = len(plan.steps)
-            told["backups"] = sorted({loss.backup for loss in plan.lost})
-            told["tags"] = {name.rpartition("/")[2]: oid for name, oid in found.values.items()}
-            told["given_up"] = sorted({loss.backup for loss in plan.lost if loss.kind == "backup"})
-            if plan.steps:
-                repair.write_report(quarantine, plan, found, self.clock.now())
+            plan = self._mend(flaws, quarantine, told, run)
             remaining = self._remaining(run) if plan.steps else ()
         place = str(quarantine.path) if plan.steps else ""
         return RepairReport(plan=plan, quarantine=place, remaining=remaining, duration_s=time.monotonic() - started)
+
+    def _mend(self, flaws: list[Flaw], quarantine: Quarantine, told: dict[str, object], run: Run) -> RepairPlan:
+        """Examine, report what will be, do it, report that it is done; says it for the operation log."""
+        from cronos_git.ops import repair
+
+        earlier = repair.unfinished_reports(quarantine)
+        found = repair.examine(self.store, self._subject_of, run)
+        try:
+            plan = self._repair_plan(flaws, found, earlier)
+            told["unlogged"] = not plan.steps
+            if plan.steps:
+                with repair.telling_space(lambda: found):
+                    repair.write_report(quarantine, plan, found.tags, self.clock.now(), finished=False)
+                    repair.apply(self.store, found, quarantine, run)
+                    repair.write_report(quarantine, plan, found.tags, self.clock.now(), finished=True)
+                    repair.complete(earlier)
+        finally:
+            found.remains.close()
+        told["steps"] = len(plan.steps)
+        told["backups"] = sorted({loss.backup for loss in plan.lost})
+        told["tags"] = {name.rpartition("/")[2]: oid for name, oid in found.values.items()}
+        told["given_up"] = sorted({loss.backup for loss in plan.lost if loss.kind == "backup"})
+        return plan
+
+    def _repair_plan(self, flaws: list[Flaw], found: Findings, earlier: Reports) -> RepairPlan:
+        from cronos_git.ops import repair
+
+        plan = repair.retold(found.plan, earlier, found.backups)
+        return replace(plan, steps=(*repair.steps_of(flaws), *plan.steps))
 
     def _flaws(self) -> list[Flaw]:
         """What is missing or damaged of the files without which it is no store."""

@@ -122,12 +122,23 @@ class Reader:
     def _catalog(self) -> catalog.Catalog:
         """All backups; when some cannot be read, that is told once."""
         found = catalog.read(self.store, sure=False)
+        if not found.backups and not self._has_told_damage:
+            self._tell_lost_refs()
         if found.damaged and not self._has_told_damage:
             self._has_told_damage = True
             count = len(found.damaged)
             text = f"{count} backup{'' if count == 1 else 's'} cannot be read; run `cronos verify`."
             self.notice(Noticed("warning", "store.damaged", text))
         return found
+
+    def _tell_lost_refs(self) -> None:
+        """A store without backups that once had some must not pass for a new one."""
+        from cronos_git.ops.absence import missing_refs
+
+        if lost := missing_refs(self.store):
+            self._has_told_damage = True
+            text = f"The refs of {len(lost)} backups are gone, though nobody deleted them; `cronos repair` brings them back."
+            self.notice(Noticed("warning", "store.damaged", text))
 
     def damaged(self) -> list[Damage]:
         """What is wrong with backups whose tags cannot be read, so that they are missing from `backups`.

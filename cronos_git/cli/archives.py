@@ -62,7 +62,7 @@ def export(
     """Write a backup into an archive or a Git bundle.
 
     A tar carries everything: times, owners, links, extended attributes. What a zip leaves out is said. A bundle is for
-    `git clone` and `cronos import`. The file appears when it is complete and on the disk.
+    `git clone`, where the project lies in data/, and `cronos import`. The file appears when it is complete and on the disk.
     """
     session = session_of(context)
     request = ExportRequest(
@@ -184,6 +184,8 @@ def _show_plan(session: Session, plan: ImportPlan) -> None:
             for item in plan.items
         ]
         output.table(Table(columns=_COLUMNS, rows=rows))
+    for note in plan.notes:
+        output.note(note)
     output.problems(plan.skipped)
     output.note(f"Would import {plural(len(plan.items), 'backup')}.")
 
@@ -197,13 +199,37 @@ def _show_report(session: Session, report: ImportReport) -> None:
     elif report.backups:
         output.table(backup_table(report.backups, session.engine().zone))
     for backup in report.known:
-        output.note(f"{backup.id} is here already, with the same content and date.")
+        output.note(f"{backup.id} is here already, with the same content, attributes and date.")
+    _warn_of_undone(session, report)
     for note in report.notes:
         output.note(note)
     output.problems(report.problems)
     _warn_of_prune(session, report)
     stored = f"stored {size(report.bytes_stored)} in {duration(report.duration_s)}"
     output.note(f"Imported {plural(len(report.backups), 'backup')}, {stored}.")
+
+
+def _warn_of_undone(session: Session, report: ImportReport) -> None:
+    """Tell what was asked for and not done to backups that were there."""
+    from cronos_git.rules.names import slug
+    from cronos_git.rules.record import clean_line
+
+    asked, known = report.plan.request, report.known
+    undone = [("pinned", "`cronos pin {}` does it", [one for one in known if asked.pinned and not one.pinned])]
+    for label in asked.labels:
+        lacking = [one for one in known if label not in one.labels]
+        undone.append((f"labelled {visible(label)}", f"`cronos label add {visible(label)} {{}}` does it", lacking))
+    if asked.message:
+        others = [one for one in known if one.message != clean_line(asked.message)]
+        undone.append(("given the message", "`cronos describe {} -m TEXT` does it", others))
+    if asked.name:
+        others = [one for one in known if one.name != slug(asked.name or "")]
+        undone.append((f"named {visible(asked.name)}", "`cronos delete {}`, and then import again", others))
+    for what, how, backups in undone:
+        if backups:
+            ids = " ".join(one.id for one in backups)
+            was = "was" if len(backups) == 1 else "were"
+            session.output.warning(f"Here already, and so {was} not {what}: {ids}; {how.replace('{}', ids)}.")
 
 
 def _warn_of_prune(session: Session, report: ImportReport) -> None:

@@ -152,6 +152,9 @@ def _show_report(session: Session, report: SnapshotReport) -> None:
             output.note(f"New store: {session.engine().store_path}")
         if report.pruned:
             output.note(f"Retention moved {plural(len(report.pruned), 'backup')} to the trash; `cronos undelete` lists it.")
+        if report.dropped:
+            gone = f"{plural(len(report.dropped), 'deleted backup')} for good ({', '.join(report.dropped)})"
+            output.note(f"Compacted the store: dropped {gone}, freed {size(report.freed_bytes)}.")
     if not session.options.json:
         _note_excluded(session, report.excluded)
     output.problems(report.problems)

@@ -70,8 +70,8 @@ def prune(
 ) -> int:
     """Drop old backups by the retention rules, and say why each stays or goes.
 
-    The options replace configured rules. What is dropped goes to the trash and takes its space until a later version of CRONOS
-    can free it; `cronos undelete` brings it back.
+    The options replace configured rules. What is dropped goes to the trash, from where `cronos undelete` brings it back until
+    `cronos compact` frees its space, which no sooner happens than `trash_days` later.
     """
     given = {
         "retention_days": retention_days,

@@ -141,8 +141,8 @@ def _show(session: Session, report: VerifyReport, request: VerifyRequest) -> Non
     if report.damage:
         found = _by_path(report.damage)
         output.table(Table(columns=_COLUMNS, rows=[_row(damage, report.trash) for damage in found]))
-        output.warning(f"Damaged: {_counts(found)}. Restore what is whole, and keep the store as it is.")
-        if all(set(damage.backups) <= set(report.trash) for damage in report.damage):
+        output.warning(f"Damaged: {_counts(found)}. `cronos repair -n` tells what can be mended.")
+        if all(damage.backups and set(damage.backups) <= set(report.trash) for damage in report.damage):
             output.note("Only backups in the trash are hit; `cronos verify --no-trash` leaves them out.")
     elif not session.options.quiet:
         in_trash = f" ({len(report.trash):,} in the trash)" if report.trash else ""

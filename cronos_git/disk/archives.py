@@ -32,6 +32,8 @@ Compression = Literal["", "gz", "xz", "zst"]
 _LEVEL_GZIP = 6
 _LEVEL_ZSTD = 3
 _ZSTD_WINDOW_BYTES = 1 << 27
+_SWOLLEN_BYTES = 1 << 30
+_SWOLLEN_TIMES = 1000
 _MAGIC: tuple[tuple[bytes, SourceKind, Compression], ...] = (
     (b"PK\x03\x04", "zip", ""),
     (b"PK\x05\x06", "zip", ""),
@@ -65,6 +67,7 @@ class Member:
         content: Of a regular file, in pieces; to be read before the next member is asked for.
         target: Where a symlink points.
         same_as: Path of an earlier member that is the same file; the content is that one's.
+        doubts: What the archive tells of it that cannot be, and what was taken instead, in words.
     """
 
     path: str
@@ -74,6 +77,7 @@ class Member:
     content: Iterable[bytes] = ()
     target: bytes = b""
     same_as: str | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def kind_of(path: Path) -> tuple[SourceKind, Compression] | None:
@@ -177,24 +181,63 @@ def compressed(out: IO[bytes], compression: Compression) -> Iterator[IO[bytes]]:
         yield out
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """The room that there is for what comes out of an archive.
+
+    Attributes:
+        name: Of the archive.
+        packed_bytes: Its size.
+        free_bytes: Where its content shall go.
+    """
+
+    name: str
+    packed_bytes: int
+    free_bytes: int
+
+    def require(self, wanted_bytes: int) -> None:
+        """See that so much finds room.
+
+        Raises:
+            DiskFullError: It does not.
+            RefusedError: It does not, and it is so much more than the archive that the archive is made to fill disks.
+        """
+        if wanted_bytes <= self.free_bytes:
+            return
+        told = f"{self.name} holds {wanted_bytes:,} bytes or more, and only {self.free_bytes:,} are free. Nothing was imported."
+        if is_swollen(wanted_bytes, self.packed_bytes):
+            raise RefusedError(
+                told, hint="It is so much larger inside than outside that it may be an attack. If you trust it, free space."
+            )
+        raise DiskFullError(told, hint="Free space where the store lies, and run it again.")
+
+
+def is_swollen(size_bytes: int, packed_bytes: int) -> bool:
+    """Whether something is larger unpacked than honest content of any use is."""
+    return size_bytes > _SWOLLEN_BYTES and size_bytes > _SWOLLEN_TIMES * packed_bytes
+
+
 class Listed(NamedTuple):
     """An entry of a directory that may hold copies; of a link, what it leads to."""
 
     path: Path
     is_directory: bool
+    is_alias: bool
 
 
 def list_copies(directory: Path) -> list[Listed]:
-    """What a directory holds, by name; links to its own entries (`latest`) are passed over, as they are not copies.
+    """What a directory holds, by name; links to its own entries (`latest`) are no copies, but aliases.
+
+    Args:
+        directory: Its real path.
 
     Raises:
         AccessError, HostError: It cannot be read.
     """
     try:
         return [
-            Listed(path, path.is_dir())
+            Listed(path, path.is_dir(), path.is_symlink() and os.path.dirname(os.path.realpath(path)) == str(directory))
             for path in sorted(directory.iterdir())
-            if not (path.is_symlink() and path.resolve().parent == directory)
         ]
     except OSError as error:
         raise files.host_error(error, f"read {directory}") from error

@@ -9,12 +9,13 @@ Source: POSIX.1-2017, pax, "pax Extended Header"; GNU tar, src/xheader.c.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 from collections.abc import Generator, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from cronos_git.disk.archives import PIECE_BYTES, Compression, Member, damaged, decompressed, open_archive, reading
 from cronos_git.errors import RefusedError
@@ -28,6 +29,7 @@ _PADDING_MAX_BYTES = 64 << 20
 _LATEST_S = (1 << 63) // 1_000_000_000
 _OWNERS = range((1 << 32) - 1)
 _NOBODY = 65534
+_SHOWN_CHARS = 30
 _TYPES: dict[EntryKind, bytes] = {
     "file": tarfile.REGTYPE,
     "directory": tarfile.DIRTYPE,
@@ -186,14 +188,15 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, archive: Path) -> Membe
     if kind is None:
         raise RefusedError(f"The archive has {path!r} of the unknown kind {info.type!r}. Nothing was imported.", hint=_HINT)
     target = info.linkname.encode("utf-8", "surrogateescape") if info.issym() else b""
+    doubts: list[str] = []
     attributes = Attributes(
         kind=kind,
         name=path.rpartition("/")[2],
         mode=info.mode & 0o7777,
         size_bytes=info.size if kind == "file" and not info.islnk() else len(target),
-        mtime_ns=_mtime_ns(info),
-        uid=info.uid if info.uid in _OWNERS else _NOBODY,
-        gid=info.gid if info.gid in _OWNERS else _NOBODY,
+        mtime_ns=_mtime_ns(info, doubts),
+        uid=_owner(info, "uid", doubts),
+        gid=_owner(info, "gid", doubts),
         device=(info.devmajor, info.devminor) if kind in ("char", "block") else None,
         xattrs=tuple(sorted(_xattrs(info))),
     )
@@ -205,6 +208,7 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, archive: Path) -> Membe
         content=_content(tar, info, archive) if info.isreg() else (),
         target=target,
         same_as=member_path(info.linkname) if info.islnk() else None,
+        doubts=tuple(doubts),
     )
 
 
@@ -216,13 +220,28 @@ def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, archive: Path) -> Iter
             yield piece
 
 
-def _mtime_ns(info: tarfile.TarInfo) -> int:
-    """Exact, where tarfile's own number is rounded; what no file system can say becomes 0."""
-    try:
-        told = Decimal(info.pax_headers.get("mtime", str(info.mtime)))
-        return int(told * 1_000_000_000) if abs(told) < _LATEST_S else 0
-    except ArithmeticError:
-        return 0
+def _mtime_ns(info: tarfile.TarInfo, doubts: list[str]) -> int:
+    """Exact, where tarfile's own number is rounded; what no file system can say becomes 0, and a doubt."""
+    text = info.pax_headers.get("mtime", str(info.mtime))
+    with contextlib.suppress(ArithmeticError):
+        if abs(told := Decimal(text)) < _LATEST_S:
+            return int(told * 1_000_000_000)
+    doubts.append(f"its time {_shown(text)} in the archive is none; it got 1970-01-01")
+    return 0
+
+
+def _owner(info: tarfile.TarInfo, key: Literal["uid", "gid"], doubts: list[str]) -> int:
+    """The number, or `nobody`'s, and a doubt, for one that no system knows."""
+    number = info.uid if key == "uid" else info.gid
+    text = info.pax_headers.get(key, str(number))
+    if number in _OWNERS and text.strip().isdecimal():  # of what is no number tarfile makes 0, which is root
+        return number
+    doubts.append(f"its {key} {_shown(text)} in the archive is none; it got {_NOBODY}")
+    return _NOBODY
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…")
 
 
 def _xattrs(info: tarfile.TarInfo) -> Iterator[tuple[str, bytes]]:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from cronos_git.disk import owners
-from cronos_git.disk.archives import PIECE_BYTES, Member, damaged, open_archive, reading
+from cronos_git.disk.archives import PIECE_BYTES, Member, damaged, is_swollen, open_archive, reading
 from cronos_git.errors import RefusedError
 from cronos_git.model import Attributes, EntryKind
 from cronos_git.rules.member_names import member_path
@@ -29,6 +29,10 @@ _TIMESTAMP_FIELD = 0x5455
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _LINK_MAX_BYTES = 65536
 _LARGE = 1 << 30
+COMMENT_MAX_BYTES = zipfile.ZIP_MAX_COMMENT
+EARLIEST_S, LATEST_S = 315_532_800, (1 << 31) - 1
+"""Times (1980-01-01 to 2038-01-19) that every tool reads from a zip."""
+
 _NOT_PORTABLE = re.compile("[%\\\\\udc80-\udcff]")
 
 
@@ -42,11 +46,12 @@ def zip_name(path: str) -> str:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def write_zip(path: Path, members: Iterable[Member], first: Iterable[tuple[str, bytes, int]]) -> None:
+def write_zip(path: Path, members: Iterable[Member], first: Iterable[tuple[str, bytes, int]], comment: bytes = b"") -> None:
     """Write *members* in the order given into the file at *path*.
 
     Args:
         first: Names, contents and times (seconds) of files to be put before them.
+        comment: Of the whole archive, at most COMMENT_MAX_BYTES.
 
     Raises:
         OSError: The file cannot be written.
@@ -54,6 +59,7 @@ def write_zip(path: Path, members: Iterable[Member], first: Iterable[tuple[str, 
     Memory: one piece of a file, and what the directory at the end tells of each.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        archive.comment = comment
         for name, content, mtime_s in first:
             archive.writestr(_info(name, stat.S_IFREG | 0o644, mtime_s), content, zipfile.ZIP_DEFLATED)
         for member in members:
@@ -107,6 +113,16 @@ class ZipReader:
         """What its members are said to hold; errors as `members`."""
         with open_archive(self.path) as file, zipfile.ZipFile(file) as archive:
             return sum(info.file_size for info in archive.infolist())
+
+    def comment(self) -> bytes:
+        """Of the whole archive; errors as `members`."""
+        with open_archive(self.path) as file, zipfile.ZipFile(file) as archive:
+            return archive.comment
+
+    def swollen(self) -> list[str]:
+        """Names of members that are larger than honest content of their packed size; errors as `members`."""
+        with open_archive(self.path) as file, zipfile.ZipFile(file) as archive:
+            return [_name(info) for info in archive.infolist() if is_swollen(info.file_size, info.compress_size)]
 
     def read(self, name: str, most_bytes: int) -> bytes | None:
         """The content of one member; None when there is none of that name, or it is larger than *most_bytes*."""

@@ -1,7 +1,7 @@
-"""Git bundles that come from elsewhere: looked into, unpacked apart from the store, checked, and only then let in.
+"""Git bundles: written for others, and those of others looked into, unpacked apart from the store, checked, and only then let in.
 
-Everything goes through a quarantine, a repository of its own inside the store that no reader of the store looks into. There
-stock git checks each object and that all are there. What tags say is for the importing operation to read. Floor F6.
+Everything that comes in goes through a quarantine, a repository of its own inside the store that no reader of the store looks
+into. There stock git checks each object and that all are there. What tags say is for the importing operation to read. Floor F6.
 
 Source of the header: gitformat-bundle(5).
 """
@@ -9,26 +9,74 @@ Source of the header: gitformat-bundle(5).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cronos_git.disk import files, stage
 from cronos_git.disk.archives import damaged, open_archive
 from cronos_git.disk.directories import make_directory
-from cronos_git.errors import GitCommandError, ObjectMissingError, RefusedError
+from cronos_git.errors import DiskFullError, GitCommandError, ObjectMissingError, RefusedError
 from cronos_git.git import layout
 from cronos_git.git.pack import keep_pack
 from cronos_git.git.packindex import ObjectIndex
 from cronos_git.git.refs import BACKUP_TAGS
 from cronos_git.git.session import GitSession
 from cronos_git.git.store import Store
+from cronos_git.model import Backup
 
 _HEADER_MAX_LINES = 100_000
 _LINE_MAX_BYTES = 4096
+_NO_SPACE = re.compile(r"no space left|disk quota|out of diskspace", re.IGNORECASE)
 _REF = re.compile(rb"([0-9a-f]{40}) (\S+)\n")
+
+
+def write_bundle(store: Store, backup: Backup, path: Path) -> None:
+    """Write a bundle of one backup: its tag, and its snapshot as the branch `main`, so that `git clone` has what to check out.
+
+    Git only puts refs into a bundle that a repository has. So one stands beside *path* for the time being, which borrows the
+    store's objects and in which `main` is that snapshot; killed meanwhile, it is left there.
+
+    Raises:
+        OSError: The disk is full.
+        AccessError, HostError: The file cannot be written.
+        GitCommandError: git failed, as when an object is missing; it copies damaged ones without a word.
+        GitVersionError: There is no git.
+
+    Cost: every object of the backup is copied once.
+    """
+    place = path.with_name(path.name + ".git")
+    refs = {"refs/heads/main": backup.commit, BACKUP_TAGS + backup.id: backup.tag}
+    content: dict[str, bytes | None] = {name: f"{oid}\n".encode() for name, oid in refs.items()}
+    content["objects/info/alternates"] = _quoted(os.fsencode(store.path / "objects"))
+    try:
+        _build(place, {**layout.skeleton(b"{}\n"), **content})
+        session = GitSession(place)
+        session.run("bundle", "create", "--quiet", str(path), "HEAD", *refs)
+        session.run("bundle", "verify", "--quiet", str(path))
+    except (DiskFullError, GitCommandError) as error:
+        if isinstance(error, DiskFullError) or _NO_SPACE.search(error.message):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            stage.remove_tree(place)
+
+
+def _quoted(path: bytes) -> bytes:
+    """A line of `objects/info/alternates`, whatever is in the path."""
+    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"\n'
+
+
+def _build(place: Path, content: Mapping[str, bytes | None]) -> None:
+    """Make a repository that nobody will need after this; None stands for a directory."""
+    for name, text in content.items():
+        make_directory(place / name if text is None else (place / name).parent)
+        if text is not None:
+            files.write_disposable(place / name, text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +177,8 @@ def quarantine(store: Store, bundle: Bundle) -> Iterator[Quarantine]:
 
     Raises:
         ArchiveError: An object is damaged, missing, or not as git wants it.
-        RefusedError: There is no space for it.
-        DiskFullError, AccessError, HostError, GitVersionError: It cannot be done.
+        DiskFullError: There is no space for it.
+        AccessError, HostError, GitVersionError: It cannot be done.
 
     Cost: every object is read twice. Killed meanwhile, the next import removes what is left.
     """
@@ -138,10 +186,7 @@ def quarantine(store: Store, bundle: Bundle) -> Iterator[Quarantine]:
     _refuse_large(bundle.path, store)
     try:
         remove_leftover(store)
-        for name, content in layout.skeleton(b"{}\n").items():
-            make_directory(path / name if content is None else (path / name).parent)
-            if content is not None:
-                files.write_disposable(path / name, content)
+        _build(path, layout.skeleton(b"{}\n"))
         session = GitSession(path)
         source = str(bundle.path.resolve())
         refs = f"+{BACKUP_TAGS}*:{BACKUP_TAGS}*"
@@ -171,7 +216,7 @@ def remove_leftover(store: Store) -> None:
 def _refuse_large(path: Path, store: Store) -> None:
     size, free = path.stat().st_size, stage.free_bytes(store.path)
     if size > free:
-        raise RefusedError(
+        raise DiskFullError(
             f"The bundle has {size:,} bytes, and only {free:,} are free. Nothing was imported.",
             hint="Free space where the store lies.",
         )

@@ -54,6 +54,8 @@ _CONFIG = b"""\
 # Wins over every .gitattributes, so that even a checkout by stock git gives the bytes that were backed up.
 _ATTRIBUTES = b"* -text -eol -ident -filter -working-tree-encoding\n"
 
+_REPAIR_HINT = "Leave the store where it is: `cronos repair -n` tells what can be mended, `cronos repair` mends it."
+
 _EXTENSION = re.compile(r"^\s*(objectformat|refstorage)\s*=\s*\"?(\w+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -137,7 +139,7 @@ def _refuse_other_git_format(path: Path) -> None:
         if has_backup_tags(path):
             raise StoreFormatError(
                 f"The store {path} has no config, so git does not take it for a repository. The backups in it are untouched.",
-                hint=f"Leave the store where it is; `git init --bare {shlex.quote(str(path))}` writes that file again.",
+                hint=_REPAIR_HINT,
             ) from None
         raise _no_store(path) from None
     for name, value in _EXTENSION.findall(config):
@@ -169,14 +171,18 @@ def _read_project_root(path: Path) -> str:
 
 
 def _no_record(path: Path, what: str) -> RecordFormatError:
-    line = json.dumps({"format": FORMAT, "project_root": "/path/of/the/project"})
     return RecordFormatError(
         f"{path}/cronos/format.json {what}, so it cannot be told whose store this is. The backups in it are untouched.",
-        hint=f"Leave the store where it is, and write that file again: one line, with the real path of your project: {line}",
+        hint=_REPAIR_HINT,
     )
 
 
 def _no_store(path: Path) -> StoreFormatError:
+    if (path / "cronos").is_dir() or any((path / "objects" / "pack").glob("*.pack")):
+        return StoreFormatError(
+            f"{path} looks like a damaged store (it has no config or no cronos/format.json). Nothing was changed.",
+            hint=_REPAIR_HINT,
+        )
     return StoreFormatError(
         f"{path} exists, but is no CRONOS store (it has no config or no cronos/format.json).",
         hint="Move it away, or give another place with --backup-dir.",

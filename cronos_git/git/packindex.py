@@ -14,6 +14,7 @@ import bisect
 import os
 import struct
 import weakref
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Pack:
     Memory: 28 bytes an object, and up to 32 MiB of bases of deltas.
 
     Attributes:
+        stem: Its file's name without suffix.
         count: Number of objects.
         is_whole: The pack has not been cut short.
 
@@ -57,6 +59,7 @@ class Pack:
 
     def __init__(self, index_path: Path) -> None:
         self.path = index_path.with_suffix(".pack")
+        self.stem = index_path.stem
         self._index = index_path.read_bytes()
         self._fanout = (0, *struct.unpack_from(">256I", self._index, 8)) if len(self._index) >= _HEADER_BYTES else (0,)
         self.count = self._fanout[-1]
@@ -175,9 +178,15 @@ class ObjectIndex:
                 return Location(pack, offset)
         return None
 
-    def contains(self, oid: bytes) -> bool:
-        """Whether some pack has *oid*; one that was cut short does not count, so that its objects are stored again."""
-        return any(pack.is_whole and pack.find(oid) is not None for pack in self.packs)
+    def contains(self, oid: bytes, trusted: Container[str] | None = None) -> bool:
+        """Whether some pack has *oid*; one that was cut short does not count, so that its objects are stored again.
+
+        Args:
+            trusted: Names of the packs that count; None for all.
+        """
+        return any(
+            pack.is_whole and (trusted is None or pack.stem in trusted) and pack.find(oid) is not None for pack in self.packs
+        )
 
     def read(self, oid: bytes) -> tuple[str, bytes] | None:
         """Kind and body of an object; None when no pack has it.

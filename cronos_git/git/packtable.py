@@ -263,13 +263,17 @@ def _read_table(stem: Path, names: set[str]) -> PackTable:
     if pack.name not in names:
         raise HashMismatchError(f"The pack {pack.name} is gone; its index is there.")
     if index.name not in names:
-        raise HashMismatchError(f"The pack {pack.name} has no index. `git index-pack` makes one.")
+        raise HashMismatchError(
+            f"The pack {pack.name} has no index. `cronos repair` makes it anew, `cronos repair -n` tells how."
+        )
     try:
         return PackTable(pack, index.read_bytes(), *_measure(pack))
     except OSError as error:
         raise HashMismatchError(f"The pack {pack.name} or its index cannot be read: {error.strerror}.") from error
     except (IndexError, ValueError) as error:
-        raise HashMismatchError(f"The index {index.name} is damaged: {error}. `git index-pack` makes it anew.") from error
+        raise HashMismatchError(
+            f"The index {index.name} is damaged: {error}. `cronos repair` makes it anew, `cronos repair -n` tells how."
+        ) from error
 
 
 def _measure(pack: Path) -> tuple[int, bytes]:

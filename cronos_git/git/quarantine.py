@@ -21,11 +21,17 @@ class Quarantine:
 
     Attributes:
         path: The directory.
+
+    Raises:
+        AccessError, HostError: It cannot be told whether it is there.
     """
 
     def __init__(self, store: Path, now: datetime) -> None:
         self._store = store
-        self.path = _free(store / "cronos" / "quarantine" / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        try:
+            self.path = _free(store / "cronos" / "quarantine" / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        except OSError as error:
+            raise files.host_error(error, f"look into the store {store}") from error
 
     def move(self, paths: Sequence[Path]) -> None:
         """Move files of the store here, one after the other; those that are gone are passed over.
@@ -56,9 +62,20 @@ class Quarantine:
         files.write_durable(self._place(path), content)
 
     def write_report(self, content: bytes) -> None:
-        """Write `report.json`; errors and durability as `copy`."""
+        """Write `report.json`, or replace it; errors and durability as `copy`."""
         make_directory(self.path)
         files.write_durable(self.path / REPORT, content)
+
+    def earlier_reports(self) -> list[Path]:
+        """The reports of earlier repairs, the oldest first.
+
+        Raises:
+            AccessError, HostError: It cannot be told.
+        """
+        try:
+            return sorted(path for path in self.path.parent.glob(f"*/{REPORT}") if path.parent != self.path)
+        except OSError as error:
+            raise files.host_error(error, f"read {self.path.parent}") from error
 
     def _place(self, path: Path) -> Path:
         target = self.path / path.relative_to(self._store)

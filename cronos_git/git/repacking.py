@@ -12,14 +12,14 @@ Source: git-pack-objects(1); gitrepository-layout(5) for what lies beside a pack
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cronos_git.disk import files, stage
 from cronos_git.disk.directories import make_directory
 from cronos_git.disk.usage import tree_size
 from cronos_git.errors import DamageError, DiskFullError, GitCommandError
-from cronos_git.events import Run
+from cronos_git.events import Advanced, Run, Started
 from cronos_git.git.packcheck import PackCheck, PackTable, read_tables
 from cronos_git.git.packindex import ObjectIndex
 from cronos_git.git.session import Completed, GitSession
@@ -29,6 +29,8 @@ _WORKSHOP = "compact"
 _BESIDE = (".idx", ".rev", ".bitmap", ".mtimes", ".keep", ".pack")
 """What belongs to a pack, in the order in which it goes: without its index, Git sees a pack no more."""
 _PACKING = ("--delta-base-offset", "--threads=0", "--compression=6", "--window=10", "--depth=50", "--window-memory=256m")
+_PHASES = {"Compressing": "compare", "Writing": "pack"}
+_PROGRESS = re.compile(r"(Compressing|Writing) objects: +\d+% \((\d+)/(\d+)\)")
 _NO_SPACE = re.compile(r"no space left|disk quota|out of diskspace", re.IGNORECASE)
 
 
@@ -74,7 +76,7 @@ def clean(store: Store) -> None:
     _remove(_workshop(store).glob("*"))
 
 
-def make_pack(store: Store, tips: Iterable[str], *, full: bool) -> None:
+def make_pack(store: Store, tips: Iterable[str], run: Run, *, full: bool) -> None:
     """Pack all that *tips* lead to, in the workshop.
 
     Args:
@@ -83,6 +85,7 @@ def make_pack(store: Store, tips: Iterable[str], *, full: bool) -> None:
     Raises:
         DamageError: Something of it is missing or damaged.
         DiskFullError: There is no room for it beside the old packs; nothing was changed.
+        InterruptedRunError: The run was cancelled; nothing was changed.
 
     Durability: the pack is durable, and nobody reads from it yet.
     Cost: every object read and written, and with *full* compared with ten others; up to 256 MiB of memory a thread.
@@ -91,8 +94,9 @@ def make_pack(store: Store, tips: Iterable[str], *, full: bool) -> None:
     _remove_unfinished(store)
     names = "".join(f"{oid}\n" for oid in set(tips)).encode()
     anew = ("--no-reuse-delta", "--no-reuse-object") if full else ()
+    options = ("--progress", "--revs", "--non-empty", *_PACKING, *anew)
     try:
-        _git(store, "pack-objects", "-q", "--revs", "--non-empty", *_PACKING, *anew, str(_workshop(store) / "pack"), stdin=names)
+        _git(store, "pack-objects", *options, str(_workshop(store) / "pack"), stdin=names, watch=_Progress(run))
         _sync(_workshop(store).iterdir())
     except BaseException:
         _remove_unfinished(store)
@@ -197,9 +201,25 @@ def _workshop(store: Store) -> Path:
     return store.cronos_dir / _WORKSHOP
 
 
-def _git(store: Store, *args: str, stdin: bytes | None = None) -> Completed:
+class _Progress:
+    """Makes events of what git says of its progress."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._phase = ""
+
+    def __call__(self, line: str) -> None:
+        self._run.checkpoint()
+        if told := _PROGRESS.match(line):
+            if told[1] != self._phase:
+                self._phase = told[1]
+                self._run.emit(Started(_PHASES[told[1]], int(told[3])))
+            self._run.emit(Advanced(int(told[2]), 0))
+
+
+def _git(store: Store, *args: str, stdin: bytes | None = None, watch: Callable[[str], None] | None = None) -> Completed:
     try:
-        return GitSession(store.path).run(*args, stdin=stdin)
+        return GitSession(store.path).run(*args, stdin=stdin, watch=watch)
     except GitCommandError as error:
         if _NO_SPACE.search(error.message):
             raise _full("The disk became full while the pack was written.") from error
@@ -211,4 +231,4 @@ def _full(text: str) -> DiskFullError:
 
 
 def _unsound(text: str) -> DamageError:
-    return DamageError(f"{text} Nothing was removed.", hint="Run `cronos verify` to see what is damaged.")
+    return DamageError(f"{text.rstrip('. ')}. Nothing was removed.", hint="Run `cronos verify` to see what is damaged.")

@@ -13,9 +13,12 @@ import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cronos_git.errors import GitCommandError, GitVersionError
+
+if TYPE_CHECKING:
+    import subprocess
 
 MINIMUM_GIT = (2, 34, 0)
 """Oldest git that CRONOS works with.
@@ -25,6 +28,7 @@ keeps a store of many packs fast; it is what Ubuntu 22.04 ships. `core.fsync` (2
 version, and refs are written by CRONOS itself.
 """
 
+_PROGRESS = re.compile(rb"^[\w ]+: +(\d+%|\d+)")
 _VERSION = re.compile(rb"git version (\d+)\.(\d+)(?:\.(\d+))?")
 
 # Nothing of the caller's environment: what it says about Git (a hook's GIT_DIR, GIT_INDEX_FILE, GIT_QUARANTINE_PATH …) is about
@@ -91,6 +95,7 @@ class GitSession:
         timeout_s: float | None = None,
         check: bool = True,
         answers: Container[int] = (0,),
+        watch: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run one git command to its end and collect what it says.
 
@@ -100,6 +105,8 @@ class GitSession:
             timeout_s: End it after that many seconds; None waits for ever.
             check: Raise when its exit status is none of *answers*.
             answers: The exit statuses with which that command does not fail.
+            watch: Receives each line of its standard error as it comes, those too that overwrite each other; what it raises ends
+                git. Then *timeout_s* does not count.
 
         Raises:
             GitCommandError: It failed or took too long; the message carries git's own words.
@@ -112,7 +119,12 @@ class GitSession:
         argv = _command(self._git_dir, _HERMETIC, args)
         on_start(argv)
         try:
-            done = subprocess.run(argv, input=stdin or b"", capture_output=True, env=_ENVIRONMENT, timeout=timeout_s, check=False)
+            if watch is not None:
+                done = _watched(argv, stdin or b"", watch)
+            else:
+                done = subprocess.run(
+                    argv, input=stdin or b"", capture_output=True, env=_ENVIRONMENT, timeout=timeout_s, check=False
+                )
         except subprocess.TimeoutExpired as error:
             raise _failed(args, f"did not finish within {timeout_s:g} s and was ended", error.stderr or b"") from error
         except OSError as error:
@@ -120,6 +132,31 @@ class GitSession:
         if check and done.returncode not in answers:
             raise _failed(args, f"failed with status {done.returncode}", done.stderr)
         return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def _watched(argv: Sequence[str], stdin: bytes, watch: Callable[[str], None]) -> subprocess.CompletedProcess[bytes]:
+    """Run a command, giving what it says on standard error to *watch* line by line."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answer:  # pipes would have to be served all at once
+        given.write(stdin)
+        given.seek(0)
+        with subprocess.Popen(argv, stdin=given, stdout=answer, stderr=subprocess.PIPE, env=_ENVIRONMENT) as process:
+            assert process.stderr is not None
+            said, rest = b"", b""
+            try:
+                while piece := os.read(process.stderr.fileno(), 4096):
+                    *lines, rest = re.split(rb"[\r\n]", rest + piece)
+                    said += b"".join(line + b"\n" for line in lines if not _PROGRESS.search(line))
+                    for line in lines:
+                        watch(line.decode("utf-8", "replace"))
+            except BaseException:
+                process.kill()
+                raise
+            status = process.wait()
+        answer.seek(0)
+        return subprocess.CompletedProcess(argv, status, answer.read(), said + rest)
 
 
 def exec_git(git_dir: Path, args: Sequence[str], environment: Mapping[str, str]) -> NoReturn:

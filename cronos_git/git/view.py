@@ -162,14 +162,15 @@ def read_content(store: ObjectReader, entry: Entry) -> Iterator[bytes]:
 
     Raises:
         UsageError: A directory, FIFO, socket or device.
-        BackupNotFoundError: The file could not be read when the backup was made.
+        BackupNotFoundError: The file could not be read when the backup was made, or was lost to damage since.
         DamageError: While reading: an object is missing or damaged; it names the path.
     """
     if entry.attributes.kind not in ("file", "symlink"):
         raise UsageError(f"{entry.path!r} is a {entry.attributes.kind}; it has no content.", path=entry.path)
     if not entry.oid:
+        why = "was lost to damage" if entry.attributes.changed else "could not be read when this backup was made"
         raise BackupNotFoundError(
-            f"{entry.path!r} could not be read when this backup was made, so the backup lacks its content.",
+            f"{entry.path!r} {why}, so the backup lacks its content.",
             hint="Another backup may hold it: `cronos find` lists the versions of a path.",
             path=entry.path,
         )

@@ -122,7 +122,7 @@ class ImportPlan:
 
     Attributes:
         skipped: What is not understood, and why.
-        notes: Guesses that were made, in words.
+        notes: Guesses that were made, and what lies beside the copies, in words.
     """
 
     request: ImportRequest
@@ -137,7 +137,8 @@ class ImportReport:
 
     Attributes:
         backups: The new backups, in the order of their sequence.
-        known: Backups that were there already, with the same content and date, so that nothing was made.
+        known: Backups that were there already, with the same content, attributes and date, so that nothing was made:
+            neither pinned nor labelled.
         problems: What was skipped, or could not be treated fully.
         prunable: Ids of the new backups that the retention rules would drop at the next prune.
         notes: Guesses that were made, in words.

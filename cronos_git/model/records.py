@@ -86,8 +86,9 @@ class Attributes:
         link_group: Same text for all names of one hard-linked file; empty when it has one name.
         device: Major and minor number of a block or character device.
         xattrs: Extended attributes, ACLs included, sorted by name.
-        changed: The file changed while it was read; the stored content is the last reading.
-        unreadable: The content could not be read; there is no content in the backup.
+        changed: The file changed while it was read; the stored content is the last reading. Of a directory: its attributes and
+            those of what it holds were lost to damage; others stand in.
+        unreadable: The content could not be read; there is no content in the backup. With `changed`: it was lost to damage.
     """
 
     kind: EntryKind

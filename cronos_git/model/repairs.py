@@ -34,9 +34,9 @@ class Loss:
     Attributes:
         backup: Its id.
         path: Where; empty for the whole backup.
-        kind: `content` of a file or link, `directory` (its list of contents), `attributes` (mode, owner, times; defaults stand in
-            for them), `record` (how the backup was made), `tag` (its labels and texts as far as only the tag held them), or
-            `backup` (all of it).
+        kind: `content` of a file or link, `directory` (its list of contents), `attributes` (modes, owners, times, special files
+            in a directory; closed modes stand in), `record` (how the backup was made), `tag` (its labels and texts as far as only
+            the tag held them), or `backup` (all of it).
         text: What that means.
     """
 

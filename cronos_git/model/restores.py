@@ -221,7 +221,8 @@ class Operation:
     Attributes:
         verb: `create`, `restore`, `undo`, `recover`, `prune`, `delete`, `undelete` …
         face: `cli`, `library`, `service`, `hook` or `schedule`.
-        result: `done`, `failed`, `interrupted`; for `recover` also `rolled back`, `finished` and `left`.
+        result: `done`, `failed`, `interrupted`; for `compact` also `begun`, before anything is dropped; for `recover` also
+            `rolled back`, `finished` and `left`.
         facts: What the verb has to tell, JSON values by name: `backup`, `backups`, `target`, `restore_point`, `error` …
     """
 

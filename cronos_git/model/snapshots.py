@@ -75,6 +75,8 @@ class SnapshotReport:
         objects_stored: Git objects written.
         duration_s: Wall time in seconds.
         pruned: Ids of the backups that retention moved to the trash afterwards.
+        dropped: Ids of the backups that a compaction afterwards dropped from the trash for good.
+        freed_bytes: What that compaction freed.
     """
 
     backup: Backup
@@ -87,6 +89,8 @@ class SnapshotReport:
     problems: tuple[Problem, ...]
     duration_s: float
     pruned: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    freed_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from cronos_git.git.session import git_version, require_git
 from cronos_git.git.store import Store
 from cronos_git.model import Check
 from cronos_git.ops import catalog, journal
+from cronos_git.ops.absence import missing_refs
 from cronos_git.rules import deflate
 
 _LITTLE_BYTES = 1 << 30
@@ -76,9 +77,9 @@ def _lock(store: Store) -> str:
 
 def _backups(store: Store) -> str:
     found = catalog.read(store)
-    if damaged := found.damaged:
+    if damaged := (*found.damaged, *missing_refs(store)):
         tags = "1 tag is" if len(damaged) == 1 else f"{len(damaged)} tags are"
-        raise CronosError(f"{tags} damaged: {damaged[0].text}", hint="Run `cronos verify`.")
+        raise CronosError(f"{tags} damaged: {damaged[0].text}", hint="`cronos repair -n` tells what can be mended.")
     return f"{len(found.backups)}"
 
 

@@ -10,7 +10,7 @@ the store's exclusive lock, but for `plan`. The packing itself is `git.repacking
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from cronos_git.disk import files, fingerprints
@@ -23,9 +23,9 @@ from cronos_git.git.refs import TRASH
 from cronos_git.git.store import Store
 from cronos_git.model import Backup, CompactPlan, CompactReport, CompactRequest, Operation
 from cronos_git.ops import catalog
+from cronos_git.ops.absence import missing_refs
 from cronos_git.rules.identify import RESTORE_POINT
 
-_PHASE = "compact"
 _DELETING = ("delete", "prune")
 _WORTHWHILE_BYTES = 16 << 20
 _WORTHWHILE_PERCENT = 20
@@ -102,11 +102,12 @@ def plan(store: Store, trash: Sequence[Backup], going: Sequence[Backup], request
     )
 
 
-def apply(store: Store, plan: CompactPlan, backups: Sequence[Backup], run: Run) -> CompactReport:
+def apply(store: Store, plan: CompactPlan, backups: Sequence[Backup], run: Run, begin: Callable[[], None]) -> CompactReport:
     """Carry out a plan.
 
     Args:
         backups: All that exist.
+        begin: Called before backups are dropped from the trash, to note that they are gone on purpose.
 
     Raises:
         RefusedError: The trash is no longer as planned; nothing was changed.
@@ -126,11 +127,13 @@ def apply(store: Store, plan: CompactPlan, backups: Sequence[Backup], run: Run) 
     repacking.require_space(store, plan.needed_bytes)
     gone = {backup.id for backup in plan.expired}
     tips = _tips(store, gone)
-    run.emit(Started(_PHASE))
     try:
-        repacking.make_pack(store, tips.values(), full=plan.full)
+        repacking.make_pack(store, tips.values(), run, full=plan.full)
+        run.emit(Started("verify"))
         tables = repacking.check_pack(store, run)
         _require_all(store, tables, tips, (*backups, *plan.waiting), run)
+        if gone:
+            begin()
         store.remove_refs([TRASH + name for name in gone])
         with fingerprints.restamping(store.statcache, store.look_again):
             repacking.put_in_place(store, tables)
@@ -138,7 +141,7 @@ def apply(store: Store, plan: CompactPlan, backups: Sequence[Backup], run: Run) 
         repacking.clean(store)
     repacking.drop_packed(store)
     _note_compacted(store)
-    run.emit(Finished(_PHASE))
+    run.emit(Finished("verify"))
     packed = repacking.packed_bytes(store)
     return CompactReport(
         plan=plan,
@@ -168,7 +171,7 @@ def _require_as_planned(store: Store, plan: CompactPlan) -> None:
 
 def _require_sound(store: Store) -> None:
     """Raise DamageError when it cannot be told what is needed."""
-    damaged = [*catalog.read(store).damaged, *catalog.read_trash(store).damaged]
+    damaged = [*catalog.read(store).damaged, *catalog.read_trash(store).damaged, *missing_refs(store)]
     told = [*(f"The pack {name} is damaged." for name in store.index.unsound), *(damage.text for damage in damaged)]
     for text in told:
         raise DamageError(f"{text} Nothing is removed from a damaged store.", hint="Run `cronos repair`.")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cronos_git.disk import contents, stage
 from cronos_git.disk.files import host_error
+from cronos_git.disk.tenancy import private_directory, remove, remove_abandoned
 from cronos_git.disk.walk import WalkRules
 from cronos_git.errors import DiskFullError, RefusedError
 from cronos_git.git.view import Pair, SnapshotView, diff_all
@@ -26,6 +27,7 @@ from cronos_git.rules.patterns import build_matcher
 from cronos_git.rules.schema import Settings
 
 _BLOCK_BYTES = 4096
+_PREFIX = "cronos-drill-"
 _REFUSED = {"owner": "owner", "mode": "mode", "time": "mtime", "attribute": "xattrs"}
 """What a problem of the restore begins with, and what then may differ."""
 
@@ -55,22 +57,25 @@ def choose_place(scratch: Path | None, forbidden: Iterable[Path]) -> Path:
 def scratch_directory(place: Path) -> Iterator[Path]:
     """A new directory in *place* that only we may enter; however the block ends, it is removed with all that is in it.
 
-    If this process is killed it stays behind, readable for its owner alone.
+    If this process is killed it stays behind, readable for its owner alone, until the next drill there: that begins with removing
+    what killed ones left.
 
     Raises:
         DiskFullError, AccessError, HostError: It cannot be made, or not be removed.
     """
-    try:
-        root = Path(tempfile.mkdtemp(prefix="cronos-drill-", dir=place))
-    except OSError as error:
-        raise host_error(error, f"make a directory for the trial in {place}") from error
-    try:
-        yield root
-    finally:
+    remove_abandoned(place, _PREFIX)
+    with contextlib.ExitStack() as stack:
         try:
-            stage.remove_tree(root)
+            root = stack.enter_context(private_directory(place, _PREFIX))
         except OSError as error:
-            raise host_error(error, f"remove {root}, where a backup was restored on trial") from error
+            raise host_error(error, f"make a directory for the trial in {place}") from error
+        try:
+            yield root
+        finally:
+            try:
+                remove(root)
+            except OSError as error:
+                raise host_error(error, f"remove {root}, where a backup was restored on trial") from error
 
 
 def refuse_small_disk(place: Path, plan: RestorePlan) -> None:

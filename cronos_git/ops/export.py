@@ -3,7 +3,7 @@
     walk -> members -> archive beside its place -> fsync -> its name
 
 A tar carries everything but sockets; what the other formats leave out is told beforehand. Equal backups give equal zips and
-tars. How members stand in an archive is `disk.tars`'s and `disk.zips`'s. Floor F7.
+tars. How members stand in an archive is `disk.tars`'s and `disk.zips`'s, what a bundle holds `git.bundles`'s. Floor F7.
 
 Memory: one piece of a file, whatever its size.
 """
@@ -11,6 +11,7 @@ Memory: one piece of a file, whatever its size.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,7 @@ from cronos_git.disk.archives import Compression, Member
 from cronos_git.disk.tars import write_tar
 from cronos_git.errors import UsageError
 from cronos_git.events import Advanced, Finished, Run, Started
-from cronos_git.git.refs import BACKUP_TAGS
-from cronos_git.git.session import GitSession
+from cronos_git.git.bundles import write_bundle
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import EXPORT_FORMATS, Backup, Entry, ExportFormat, ExportPlan, ExportReport, ExportRequest
@@ -104,7 +104,7 @@ def _losses(entry: Entry, chosen: ExportFormat) -> Iterator[str]:
         return
     attributes = entry.attributes
     if attributes.unreadable:
-        yield "Not in the backup, as they could not be read when it was made"
+        yield "Lost to damage" if attributes.changed else "Not in the backup, as they could not be read when it was made"
     elif attributes.kind == "socket":
         yield "Left out, as no archive carries sockets"
     elif chosen == "zip":
@@ -114,6 +114,10 @@ def _losses(entry: Entry, chosen: ExportFormat) -> Iterator[str]:
             yield "Hard links that become files of their own in a zip"
         if attributes.xattrs:
             yield "Extended attributes that a zip does not carry, of paths"
+        if not zips.EARLIEST_S <= attributes.mtime_ns // 1_000_000_000 <= zips.LATEST_S:
+            yield "Times before 1980 or after 2037, which unzip does not restore, of paths"
+        if attributes.mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX):
+            yield "Set-id and sticky bits, which unzip restores with -K only, of paths"
         if zips.zip_name(entry.path) != entry.path:
             yield "Names that no zip can say, so that %XX stands for their bytes"
 
@@ -151,11 +155,11 @@ def apply(store: Store, view: SnapshotView, plan: ExportPlan, run: Run, out: IO[
 
 def _write_file(store: Store, view: SnapshotView, plan: ExportPlan, path: Path, run: Run) -> None:
     if plan.format == "bundle":
-        session = GitSession(store.path)
-        session.run("bundle", "create", "--quiet", str(path), BACKUP_TAGS + plan.backup.id)
-        session.run("bundle", "verify", "--quiet", str(path))
+        _write_bundle(store, view, plan, path, run)
     elif plan.format == "zip":
-        zips.write_zip(path, _members(view, plan, run), _first(view, plan))
+        is_taken = view.find_if_any(METADATA_MEMBER) is not None  # by a file of the project, so the comment tells of the backup
+        first = [] if is_taken else [(METADATA_MEMBER, describe(plan.backup), int(plan.backup.created.timestamp()))]
+        zips.write_zip(path, _members(view, plan, run), first, _comment(plan.backup) if is_taken else b"")
     else:
         with path.open("wb") as out:
             _write_tar(view, plan, out, run)
@@ -166,11 +170,26 @@ def _write_tar(view: SnapshotView, plan: ExportPlan, out: IO[bytes], run: Run) -
         write_tar(stream, _members(view, plan, run), describe(plan.backup).decode().rstrip("\n"))
 
 
-def _first(view: SnapshotView, plan: ExportPlan) -> list[tuple[str, bytes, int]]:
-    """The member that tells of the backup, unless the project has a file of that name."""
-    if view.find_if_any(METADATA_MEMBER) is not None:
-        return []
-    return [(METADATA_MEMBER, describe(plan.backup), int(plan.backup.created.timestamp()))]
+def _write_bundle(store: Store, view: SnapshotView, plan: ExportPlan, path: Path, run: Run) -> None:
+    """Read everything before, as git copies what is damaged without a word."""
+    view.record()
+    files = done_bytes = 0
+    for entry in view.walk(links=True):
+        run.checkpoint()
+        if entry.attributes.kind == "file" and entry.oid:
+            for _ in view.read(entry):
+                pass
+        files += entry.attributes.kind != "directory"
+        done_bytes += content_bytes(entry)
+        run.emit(Advanced(files, done_bytes, entry.path))
+    write_bundle(store, plan.backup, path)
+
+
+def _comment(backup: Backup) -> bytes:
+    told = describe(backup)
+    if len(told) > zips.COMMENT_MAX_BYTES:
+        told = describe(replace(backup, metadata={}, message="", description="", labels=()))
+    return told
 
 
 def describe(backup: Backup) -> bytes:

@@ -286,7 +286,9 @@ class _Examination:
         for name in sorted(found.refs.names() - settled):
             value = found.refs.value(name)
             what = found.refs.bad.get(name, "")
-            if name.startswith(_TIMELINES):
+            if _lies_below_backup(name):
+                what = "it is no ref of a backup"
+            elif name.startswith(_TIMELINES):
                 what = "no backup of it is left"
             elif value is None or not found.pool.contains(bytes.fromhex(value)):
                 what = what or "it leads to nothing that is whole"
@@ -308,6 +310,11 @@ class _Examination:
 def _count(pack: BrokenPack) -> str:
     count = sum(1 for _ in pack.names())
     return f"{count} of its objects"
+
+
+def _lies_below_backup(name: str) -> bool:
+    """Whether a ref's name is that of a backup's ref and more."""
+    return any(name.startswith(place) and "/" in name.removeprefix(place) for place in (BACKUP_TAGS, TRASH))
 
 
 def _told(lost: Sequence[Loss]) -> str:

@@ -16,14 +16,14 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cronos_git.disk.archives import Member
+from cronos_git.disk.archives import Member, Room
 from cronos_git.disk.scanned import Directory, Found, Scan
 from cronos_git.errors import ArchiveError, RefusedError
 from cronos_git.events import Advanced, Run
 from cronos_git.git.chunks import add_chunks
 from cronos_git.git.pack import ObjectSink
 from cronos_git.git.trees import MODE_DIRECTORY, MODE_EXECUTABLE, MODE_FILE, MODE_SYMLINK, TreeEntry, format_tree
-from cronos_git.model import Attributes
+from cronos_git.model import Attributes, Problem
 from cronos_git.ops.capture import Captured
 from cronos_git.rules.attributes import AttributeTable, format_attributes
 from cronos_git.rules.names import ATTRIBUTES_NAME, encode_name, is_inspected, passes_fsck
@@ -48,37 +48,39 @@ class Gathering:
 
     Args:
         default: Attributes of directories of which the archive tells nothing.
-        most_bytes: What may be gathered at all, for want of space.
+        room: For what may be gathered at all.
         chunk_threshold: Files of this many bytes or more are stored in chunks.
     """
 
-    def __init__(self, sink: ObjectSink, default: Attributes, chunk_threshold: int, most_bytes: int, run: Run) -> None:
+    def __init__(self, sink: ObjectSink, default: Attributes, chunk_threshold: int, room: Room, run: Run) -> None:
         self._sink = sink
         self._default = default
         self._threshold = chunk_threshold
-        self._most_bytes = most_bytes
+        self._room = room
         self._run = run
         self._top = _Node(default, told=False)
         self._groups = 0
         self._files = 0
         self._bytes = 0
+        self._doubts: list[tuple[str, str]] = []
 
     def add(self, member: Member) -> None:
         """Store the content of a member and remember the rest.
 
         Raises:
-            RefusedError: It contradicts an earlier one, or there is no space for it.
+            RefusedError: It contradicts an earlier one, or is made to fill the disk.
             ArchiveError: Its content is longer or shorter than it was said to be.
             DiskFullError, AccessError, HostError: It cannot be stored.
         """
         self._run.checkpoint()
+        self._doubts += ((member.path, doubt) for doubt in member.doubts)
         parent, _, name = member.path.rpartition("/")
         if member.attributes.kind == "directory":
             self._add_directory(member)
         elif not member.path:
             raise _contradiction(".", "is no directory")
         else:
-            siblings = self._directory(parent).children
+            siblings = self._directory(parent, member.path).children
             if name in siblings:
                 raise _contradiction(member.path, "stands there twice")
             siblings[name] = self._linked(member) if member.same_as is not None else self._stored(member)
@@ -86,18 +88,24 @@ class Gathering:
         self._run.emit(Advanced(self._files, self._bytes, member.path))
 
     def _add_directory(self, member: Member) -> None:
-        node = self._directory(member.path)
+        node = self._directory(member.path, member.path)
         node.attributes, node.user, node.group, node.told = member.attributes, member.user, member.group, True
 
-    def _directory(self, path: str) -> _Node:
-        """The directory at *path*, which comes into being with those above it."""
-        node = self._top
+    def _directory(self, path: str, wanted_for: str) -> _Node:
+        """The directory at *path*, which comes into being with those above it, for a member at or below it."""
+        node, at = self._top, ""
         for name in path.split("/") if path else ():
+            at = f"{at}/{name}" if at else name
             below = node.children.get(name)
             if below is None:
                 below = node.children[name] = _Node(self._default, told=False)
             elif below.attributes.kind != "directory":
-                raise _contradiction(path, f"lies below {name!r}, which is a {below.attributes.kind}")
+                kind = below.attributes.kind
+                is_twice = at == wanted_for
+                what = (
+                    f"stands there twice, as a {kind} and as a directory" if is_twice else f"lies below {at!r}, which is a {kind}"
+                )
+                raise _contradiction(wanted_for, what)
             node = below
         return node
 
@@ -121,17 +129,14 @@ class Gathering:
 
     def _reserve(self, size_bytes: int) -> None:
         self._bytes += size_bytes
-        if self._bytes > self._most_bytes:
-            raise RefusedError(
-                f"The archive holds more than the {self._most_bytes:,} bytes that are free. Nothing was imported.",
-                hint="Free space where the store lies. An archive that is much larger inside than outside may be an attack.",
-            )
+        self._room.require(self._bytes)
 
     def _linked(self, member: Member) -> _Node:
         """Another name of a file that came before; both get the number of their group."""
         assert member.same_as is not None
-        parent, _, name = member.same_as.rpartition("/")
-        first = self._directory(parent).children.get(name)
+        first: _Node | None = self._top
+        for name in member.same_as.split("/"):
+            first = first.children.get(name) if first is not None else None
         if first is None or first.attributes.kind == "directory":
             raise _contradiction(member.path, f"is a hard link to {member.same_as!r}, which did not come before it")
         if not first.attributes.link_group:
@@ -176,6 +181,10 @@ class Gathering:
             node = below
         captured = Captured(Scan(Directory("", _NOWHERE), device=0))
         captured.data, captured.attributes = self._trees(node, captured)
+        above = f"{root}/" if root else ""
+        for path, doubt in self._doubts:
+            if path == root or path.startswith(above):
+                captured.problems.append(Problem(path=path.removeprefix(root).lstrip("/"), code="attribute", text=doubt))
         return captured
 
     def _trees(self, top: _Node, captured: Captured) -> tuple[bytes, bytes]:

@@ -2,8 +2,10 @@
 
 A file or link whose content is lost stays listed, marked as one that could not be read, so that a restore reports it and leaves
 alone what is there. So does a directory whose list of contents is lost, with all that its attributes name. Where attributes are
-lost, defaults stand in. What is whole keeps its ids, so a directory without a loss below it costs nothing. Which objects can be
-had is told by the caller; commits, tags and refs are not this module's. Floor F7, below the verbs.
+lost, others stand in that open nothing to anybody but the owner, and the directory is marked. The marks are `changed` and
+`unreadable`, as no backup sets them: both for what is lost, `changed` alone for a directory without its attributes. What is whole
+keeps its ids, so a directory without a loss below it costs nothing. Which objects can be had is told by the caller; commits, tags
+and refs are not this module's. Floor F7, below the verbs.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from cronos_git.rules.names import ATTRIBUTES_NAME, decode_name
 
 LostKind = Literal["content", "directory", "attributes"]
 
-_DEFAULT_MODES = {MODE_FILE: 0o644, MODE_EXECUTABLE: 0o755, MODE_SYMLINK: 0o777, MODE_DIRECTORY: 0o644}
+_CLOSED_MODES = {MODE_FILE: 0o600, MODE_EXECUTABLE: 0o700, MODE_SYMLINK: 0o777, MODE_DIRECTORY: 0o600}
+"""What stands in for lost permissions, which may have been closed, by mode in the tree (there a directory: a file in chunks)."""
 
 
 class Hole(NamedTuple):
@@ -170,19 +173,19 @@ class Patcher:
     def _patched_table(self, here: _Opened, kept: Iterable[TreeEntry], lost: Iterable[TreeEntry]) -> AttributeTable:
         table = here.table
         if table is None:
-            own = self._default("directory", ".", 0o755, 0)
+            own = replace(self._default("directory", ".", 0o700, 0), changed=True)
             table = AttributeTable(own=own, entries={_name(entry.stored): self._guess(entry) for entry in (*kept, *lost)})
         without = {_name(entry.stored) for entry in lost}
         if here.entries is None:
             without = {hole.path for hole in _holes_of_records(here)}
-        entries = {name: replace(a, unreadable=True) if name in without else a for name, a in table.entries.items()}
-        own = replace(table.own, unreadable=True) if here.entries is None else table.own
+        entries = {name: _lost(a) if name in without else a for name, a in table.entries.items()}
+        own = _lost(table.own) if here.entries is None else table.own
         return replace(table, own=own, entries=entries)
 
     def _guess(self, entry: TreeEntry) -> Attributes:
         """Attributes of an entry of which only the tree tells."""
         kind = "symlink" if entry.mode == MODE_SYMLINK else "file"
-        return self._default(kind, _name(entry.stored), _DEFAULT_MODES[entry.mode], self._size(entry))
+        return self._default(kind, _name(entry.stored), _CLOSED_MODES[entry.mode], self._size(entry))
 
     def _size(self, entry: TreeEntry) -> int:
         if not self._has_content(entry):
@@ -200,6 +203,10 @@ class Patcher:
             uid=os.geteuid(),
             gid=os.getegid(),
         )
+
+
+def _lost(attributes: Attributes) -> Attributes:
+    return replace(attributes, changed=True, unreadable=True)
 
 
 def _split(entries: Iterable[TreeEntry], test: Callable[[TreeEntry], bool]) -> tuple[list[TreeEntry], list[TreeEntry]]:

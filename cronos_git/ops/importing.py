@@ -17,11 +17,11 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from cronos_git.disk import archives, stage
-from cronos_git.disk.archives import Member
+from cronos_git.disk.archives import Listed, Member, Room
 from cronos_git.disk.tars import TarReader
 from cronos_git.disk.walk import WalkRules
 from cronos_git.disk.zips import ZipReader
-from cronos_git.errors import ArchiveError, CronosError, DamageError, RefusedError, UsageError
+from cronos_git.errors import ArchiveError, CronosError, DamageError, HostError, RefusedError, UsageError
 from cronos_git.events import Run
 from cronos_git.git.bundles import read_bundle
 from cronos_git.git.pack import ObjectSink
@@ -42,9 +42,9 @@ from cronos_git.ops.capture import Captured
 from cronos_git.ops.gathering import Gathering
 from cronos_git.ops.subject import Subject
 from cronos_git.rules import legacy
-from cronos_git.rules.dated import read_dated, without_suffix
+from cronos_git.rules.dated import read_dated, seems_dated, without_suffix
 from cronos_git.rules.identify import IMPORT, is_imported
-from cronos_git.rules.imports import scope_for
+from cronos_git.rules.imports import checked_date, note_of_others, scope_for
 from cronos_git.rules.legacy import METADATA_MEMBER, Description
 from cronos_git.rules.member_names import member_path
 from cronos_git.rules.patterns import build_matcher
@@ -60,11 +60,13 @@ class Place:
 
     Attributes:
         project: Real path of the project.
+        store: Path of its store, which may not exist yet.
         default_name: Stem of ids where nothing tells a name.
         zone: Of times without an offset.
     """
 
     project: Path
+    store: Path
     default_name: str
     zone: tzinfo
     chunk_threshold: int
@@ -83,18 +85,29 @@ def plan(request: ImportRequest, place: Place) -> ImportPlan:
     path = Path(request.path).absolute()
     if not path.is_dir():
         return ImportPlan(request=request, items=tuple(_items_of_file(path, request, place)), skipped=())
-    if path.resolve() == place.project:
-        raise RefusedError(f"{path} is the project itself.", hint="`cronos create` makes a backup of it.")
     if request.created is not None:
         return ImportPlan(request=request, items=(_directory_item(path, request, place),), skipped=())
-    items, skipped = _items_in(path, request, place)
+    _refuse_own(path, place)
+    items, skipped, notes = _items_in(Path(os.path.realpath(path)), request, place)
     if not items:
         raise UsageError(
             f"Nothing in {path} has a date in its name, so there is nothing to import.",
             hint="Give --created DATE to import the directory itself as one backup.",
         )
     items.sort(key=lambda item: (item.created, item.path))
-    return ImportPlan(request=request, items=tuple(items), skipped=tuple(skipped))
+    return ImportPlan(request=request, items=tuple(items), skipped=tuple(skipped), notes=notes)
+
+
+def _refuse_own(directory: Path, place: Place) -> None:
+    """Refuse a directory that is the project, or holds the store or a part of it."""
+    real, store = Path(os.path.realpath(directory)), Path(os.path.realpath(place.store))
+    if real == place.project:
+        raise RefusedError(f"{directory} is the project itself.", hint="`cronos create` makes a backup of it.")
+    if store.is_relative_to(real) or real.is_relative_to(store):
+        raise RefusedError(
+            f"{directory} is where the backups of this project are kept. Nothing was imported.",
+            hint="Import a directory that holds nothing but the copies; move them into one of their own if there is none.",
+        )
 
 
 def _items_of_file(path: Path, request: ImportRequest, place: Place) -> list[ImportItem]:
@@ -108,14 +121,28 @@ def _items_of_file(path: Path, request: ImportRequest, place: Place) -> list[Imp
     return [_archive_item(path, request, place)]
 
 
-def _items_in(directory: Path, request: ImportRequest, place: Place) -> tuple[list[ImportItem], list[Problem]]:
-    items, skipped = [], []
-    for path, is_directory in archives.list_copies(directory):
+def _items_in(directory: Path, request: ImportRequest, place: Place) -> tuple[list[ImportItem], list[Problem], tuple[str, ...]]:
+    """The copies in a directory, those that cannot be taken, and a note of what else lies there."""
+    items, skipped, others = [], [], []
+    for found in archives.list_copies(directory):
+        path = found.path
         try:
-            items.append(_directory_item(path, request, place) if is_directory else _found_archive(path, request, place))
-        except (UsageError, ArchiveError, RefusedError) as error:
+            if found.is_alias or _is_other(found):
+                others.append(path.name)
+            else:
+                items.append(
+                    _directory_item(path, request, place) if found.is_directory else _found_archive(path, request, place)
+                )
+        except (UsageError, ArchiveError, RefusedError, HostError) as error:
             skipped.append(Problem(path=path.name, code="skipped", text=error.message))
-    return items, skipped
+    return items, skipped, note_of_others(others)
+
+
+def _is_other(found: Listed) -> bool:
+    """Whether nothing says that this is a copy."""
+    if seems_dated(found.path.name):
+        return False
+    return not found.path.is_file() or archives.kind_of(found.path) is None
 
 
 def _found_archive(path: Path, request: ImportRequest, place: Place) -> ImportItem:
@@ -128,6 +155,7 @@ def _found_archive(path: Path, request: ImportRequest, place: Place) -> ImportIt
 
 
 def _directory_item(path: Path, request: ImportRequest, place: Place) -> ImportItem:
+    _refuse_own(path, place)
     dated = read_dated(path.name, place.zone)
     told = Description(name=dated.stem, created=dated.created) if dated else Description(name=path.name)
     return _item(path, "directory", request, place, [told])
@@ -148,19 +176,30 @@ def _told_inside(path: Path, zone: tzinfo) -> Description | None:
     """What an archive tells of the backup in it."""
     kind = archives.kind_of(path)
     if kind is not None and kind[0] == "zip":
-        content = ZipReader(path, zone).read(METADATA_MEMBER, _METADATA_MAX_BYTES)
-        return legacy.describe_metadata(content, zone) if content is not None else None
-    reader = TarReader(path, kind[1] if kind else "")
-    members = reader.members()
+        reader = ZipReader(path, zone)
+        return _told_in_comment(reader, zone) or _told_in_member(reader, zone)
+    tar = TarReader(path, kind[1] if kind else "")
+    members = tar.members()
     next(members, None)
     members.close()
-    return legacy.describe_metadata(reader.comment.encode("utf-8", "surrogateescape"), zone)
+    return legacy.describe_metadata(tar.comment.encode("utf-8", "surrogateescape"), zone)
+
+
+def _told_in_comment(reader: ZipReader, zone: tzinfo) -> Description | None:
+    """Where an export puts it when the project has a file of the usual name."""
+    comment = reader.comment()
+    return legacy.describe_metadata(comment, zone) if comment else None
+
+
+def _told_in_member(reader: ZipReader, zone: tzinfo) -> Description | None:
+    content = reader.read(METADATA_MEMBER, _METADATA_MAX_BYTES)
+    return legacy.describe_metadata(content, zone) if content is not None else None
 
 
 def _item(path: Path, kind: SourceKind, request: ImportRequest, place: Place, told: Sequence[Description]) -> ImportItem:
     """The item, from descriptions of which the first that tells something counts."""
     first = told[0]
-    created = _checked_date(request.created or next((one.created for one in told if one.created), None))
+    created = checked_date(request.created or next((one.created for one in told if one.created), None))
     if created is None:
         raise UsageError(f"It is not known when {path.name} is from.", hint="Tell it with --created DATE.")
     origin: dict[str, object] = {"file": os.fsencode(path.name).decode("utf-8", "backslashreplace")}
@@ -183,15 +222,6 @@ def _item(path: Path, kind: SourceKind, request: ImportRequest, place: Place, to
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _checked_date(created: datetime | None) -> datetime | None:
-    """In UTC, None for what no id can say."""
-    try:
-        told = created.astimezone(UTC) if created is not None else None
-    except OverflowError:
-        return None
-    return told if told is not None and told.year >= 1970 else None
 
 
 def _bundle_items(path: Path, request: ImportRequest) -> Iterator[ImportItem]:
@@ -235,7 +265,7 @@ def subject_of(item: ImportItem, backups: Sequence[Backup], place: Place) -> Sub
     """
     is_egos = item.kind == "zip" and "id" not in _origin(item)
     return Subject(
-        root=item.path,
+        root=os.path.realpath(item.path),
         scope=Scope(name=scope_for(Scope().name, backups)),
         rules=WalkRules(
             matcher=build_matcher(defaults=(), exclude=(), include=()), ignore_files=(), skip_git_dirs=False, skip_caches=False
@@ -261,35 +291,38 @@ def _origin(item: ImportItem) -> Mapping[str, object]:
 
 
 def same_as(captured: Captured, item: ImportItem, store: Store, backups: Iterable[Backup]) -> Backup | None:
-    """The import of the same content and date that is there already."""
+    """The import of the same snapshot (contents and attributes) and date that is there already."""
+    trees = captured.data.hex(), captured.attributes.hex()
     for backup in backups:
         if backup.created == item.created and is_imported(backup):
             with contextlib.suppress(DamageError):  # a damaged one is no reason not to import it again
-                if SnapshotView(store, backup.commit).data_tree == captured.data.hex():
+                root = SnapshotView(store, backup.commit).root
+                if (root.data, root.attributes) == trees:
                     return backup
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What came of an archive; *notes* are guesses, in words."""
+    """What came of an archive; *notes* are guesses, in words, and *lone_top* a directory that holds all of it."""
 
     captured: Captured
     notes: tuple[str, ...]
+    lone_top: str = ""
 
 
 def gather(item: ImportItem, request: ImportRequest, place: Place, store: Store, sink: ObjectSink, run: Run) -> Gathered:
     """Store the contents of an archive, and the trees that lead to them.
 
     Raises:
-        RefusedError: It is encrypted, a name in it leads elsewhere, it contradicts itself, or there is no space for it.
+        RefusedError: It is encrypted, a name in it leads elsewhere, it contradicts itself, or is made to fill the disk.
         ArchiveError: It is damaged or cut short.
         DiskFullError, AccessError, HostError, InterruptedRunError: It cannot be read or stored.
 
     Cost: each byte is read once. Memory: as `Gathering`.
     """
     path = Path(item.path)
-    free_bytes = stage.free_bytes(store.path)
+    room = Room(name=path.name, packed_bytes=path.stat().st_size, free_bytes=stage.free_bytes(store.path))
     default = Attributes(
         kind="directory",
         name=".",
@@ -299,26 +332,32 @@ def gather(item: ImportItem, request: ImportRequest, place: Place, store: Store,
         uid=os.geteuid(),
         gid=os.getegid(),
     )
-    gathering = Gathering(sink, default, place.chunk_threshold, free_bytes, run)
-    for member in _members(path, place.zone, free_bytes):
+    gathering = Gathering(sink, default, place.chunk_threshold, room, run)
+    for member in _members(path, place.zone, room):
         gathering.add(member)
     root, notes = _root(gathering, item, request, place)
-    return Gathered(gathering.finish(root), (*notes, *_look_alikes(gathering, path)))
+    top = gathering.top_directory() or ""
+    is_lone = top and request.root is None and not root and "id" not in _origin(item)
+    told = (*notes, *_swollen(path, place.zone), *_look_alikes(gathering, path))
+    return Gathered(gathering.finish(root), told, top if is_lone else "")
 
 
-def _members(path: Path, zone: tzinfo, free_bytes: int) -> Iterator[Member]:
+def _swollen(path: Path, zone: tzinfo) -> list[str]:
+    kind = archives.kind_of(path)
+    names = ZipReader(path, zone).swollen() if kind and kind[0] == "zip" else []
+    if not names:
+        return []
+    return [f"In {path.name} {len(names):,} files are more than 1,000 times as large as they are packed, such as {names[0]!r}."]
+
+
+def _members(path: Path, zone: tzinfo, room: Room) -> Iterator[Member]:
     kind = archives.kind_of(path)
     if kind is None or kind[0] != "zip":
         yield from TarReader(path, kind[1] if kind else "").members()
         return
     reader = ZipReader(path, zone)
-    declared = reader.declared_bytes()
-    if declared > free_bytes:
-        raise RefusedError(
-            f"{path.name} is said to hold {declared:,} bytes, and only {free_bytes:,} are free. Nothing was imported.",
-            hint="Free space where the store lies. An archive that is much larger inside than outside may be an attack.",
-        )
-    is_described = _told_inside(path, zone) is not None
+    room.require(reader.declared_bytes())
+    is_described = _told_in_comment(reader, zone) is None and _told_in_member(reader, zone) is not None
     yield from (member for member in reader.members() if not (is_described and member.path == METADATA_MEMBER))
 
 

@@ -39,7 +39,7 @@ from cronos_git.ops.steps import (
     parent_of,
     ways_to,
 )
-from cronos_git.ops.writing import content_bytes, is_restorable, why_absent
+from cronos_git.ops.writing import content_bytes, directory_problems, is_restorable, why_absent
 from cronos_git.rules.attributes import format_line
 from cronos_git.rules.merge import has_content_of
 
@@ -117,6 +117,8 @@ class _Planner:
             if before is None or not _is_directory(before):
                 self.steps.made.append(after)
                 self.steps.deleted += [before] if before else []
+            if after.attributes.changed:  # lost to damage
+                self.steps.problems += directory_problems(after)
         elif before is not None and _is_directory(before):
             self.steps.unmade.append(before)
             self.steps.written.append(Write(None, after, self.links.sources.get(path, "")))

@@ -22,7 +22,8 @@ from cronos_git.git.refs import BACKUP_TAGS, TRASH
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import Backup, Damage, PrunePlan
-from cronos_git.ops import catalog
+from cronos_git.ops import catalog, rotation
+from cronos_git.ops.absence import missing_refs
 from cronos_git.rules.retention import Policy, decide
 
 
@@ -116,8 +117,10 @@ def _require_sound(store: Store, scopes: Collection[str]) -> list[Backup]:
     for pack in store.index.unsound:
         raise _damaged(f"The pack {pack} is damaged or gone.", pack=pack)
     refuse_lost(lost_packs(store))
+    for pack in set(store.whole_packs).intersection(rotation.damaged_packs(store.cronos_dir)):
+        raise _damaged(f"A check has found damage in the pack {pack}.", hint="`cronos repair` mends it.", pack=pack)
     found = catalog.read(store)
-    for damage in (*found.damaged, *catalog.read_trash(store).damaged):
+    for damage in (*found.damaged, *catalog.read_trash(store).damaged, *missing_refs(store)):
         raise _damaged(damage.text, oid=damage.oid)
     for backup in found.backups:
         if backup.scope in scopes:

@@ -1,22 +1,26 @@
 """`repair`: makes a damaged store whole again, as far as what it needs is to be had anywhere; what is not is told.
 
-    new pack with all that was found -> indexes -> packed refs -> old refs aside -> timelines -> damaged files aside -> report
+    report of what will be -> new pack with all that was found -> indexes -> packed refs -> old refs aside -> timelines
+    -> damaged files aside -> report finished
 
 What was found and what is to be done is `ops.findings`'s. Every object is durable and read back before anything is moved; nothing
-is deleted but what is derived, so a killed repair leaves the store no worse, and the next one finishes. The caller holds the
-store's exclusive lock for `apply`. Floor F7.
+is deleted but what is derived, so a killed repair leaves the store no worse, and the next one finishes, and tells what the killed
+one did not come to tell. The caller holds the store's exclusive lock for `apply`. Floor F7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cronos_git.disk import files
 from cronos_git.disk.directories import make_directory
-from cronos_git.errors import HostError
+from cronos_git.errors import CronosError, DiskFullError, HostError
 from cronos_git.events import Run
 from cronos_git.git import furniture
 from cronos_git.git.furniture import Flaw
@@ -25,27 +29,51 @@ from cronos_git.git.quarantine import Quarantine
 from cronos_git.git.refmending import rewrite_packed
 from cronos_git.git.replacement import Replacement
 from cronos_git.git.store import Store
-from cronos_git.model import RepairPlan, RepairStep
+from cronos_git.model import Backup, Loss, RepairPlan, RepairStep
 from cronos_git.ops.findings import Findings, SubjectOf, examine
 from cronos_git.ops.healing import Fetched
+from cronos_git.ops.returning import METADATA_KEY
 from cronos_git.rules.record import format_json
 
-__all__ = ["Findings", "SubjectOf", "apply", "examine", "find_flaws", "restore_files", "steps_of", "write_report"]
+__all__ = [
+    "Findings",
+    "SubjectOf",
+    "apply",
+    "complete",
+    "examine",
+    "find_flaws",
+    "restore_files",
+    "retold",
+    "steps_of",
+    "telling_space",
+    "unfinished_reports",
+    "write_report",
+]
+
+Reports = Mapping[Path, dict[str, Any]]
+"""What reports of repairs tell, by their path."""
 
 
 # --- the files without which it is no store -----------------------------------------------------------------------
 
 
 def find_flaws(path: Path, project: Path, now: datetime, tool_version: str) -> list[Flaw]:
-    """What is missing or damaged of the files that make a directory a store; nothing when it never was one."""
-    if not (path / "objects" / "pack").is_dir() and not (path / "cronos").is_dir():
-        return []
+    """What is missing or damaged of the files that make a directory a store; nothing when it never was one.
+
+    Raises:
+        AccessError, HostError, GitVersionError: It cannot be told.
+    """
     stamp = now.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
     told = {"format": FORMAT, "project_root": str(project), "created_at": stamp, "tool_version": tool_version}
-    return furniture.find_flaws(path, format_json(told))
+    try:
+        if not (path / "objects" / "pack").is_dir() and not (path / "cronos").is_dir():
+            return []
+        return furniture.find_flaws(path, format_json(told))
+    except OSError as error:
+        raise files.host_error(error, f"look into the store {path}") from error
 
 
-def restore_files(path: Path, flaws: list[Flaw], quarantine: Quarantine, wait_s: float) -> None:
+def restore_files(path: Path, flaws: list[Flaw], quarantine: Quarantine, now: datetime, *, wait_s: float) -> None:
     """Put these files back, under the store's exclusive lock, since it cannot be opened without them.
 
     Args:
@@ -60,6 +88,7 @@ def restore_files(path: Path, flaws: list[Flaw], quarantine: Quarantine, wait_s:
     if flaws:
         make_directory(path / "cronos")
         with Store(path, "").lock(wait_s=wait_s):
+            write_report(quarantine, RepairPlan(steps=steps_of(flaws), lost=()), {}, now, finished=False)
             furniture.mend(path, flaws, quarantine)
 
 
@@ -164,14 +193,112 @@ def _move_aside(store: Store, found: Findings, quarantine: Quarantine) -> None:
     quarantine.move(found.remains.bad_loose)
 
 
-def write_report(quarantine: Quarantine, plan: RepairPlan, found: Findings | None, now: datetime) -> None:
-    """Tell beside what was moved away what was done, and what is lost; errors and durability as `Quarantine.write_report`."""
+# --- the report ---------------------------------------------------------------------------------------------------
+
+
+def write_report(quarantine: Quarantine, plan: RepairPlan, tags: Mapping[str, str], now: datetime, *, finished: bool) -> None:
+    """Tell beside what is moved away what is done, and what is lost; errors and durability as `Quarantine.write_report`.
+
+    Args:
+        tags: Texts of the tags of backups that are given up, by id.
+        finished: Whether it is done; before that, the next repair has to tell of it.
+    """
     told = {
         "schema_version": 1,
         "time": now.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z",
+        "finished": finished,
         "steps": [asdict(step) for step in plan.steps],
         "lost": [asdict(loss) for loss in plan.lost],
         "notes": list(plan.notes),
-        "tags": found.tags if found else {},
+        "tags": dict(tags),
     }
     quarantine.write_report(format_json(told))
+
+
+def unfinished_reports(quarantine: Quarantine) -> Reports:
+    """The reports of earlier repairs that did not come to their end. One that cannot be read is passed over.
+
+    Raises:
+        AccessError, HostError: It cannot be told.
+    """
+    found = {}
+    for path in quarantine.earlier_reports():
+        with contextlib.suppress(ValueError, OSError):
+            told = json.loads(path.read_bytes())
+            if isinstance(told, dict) and told.get("finished") is False:
+                found[path] = told
+    return found
+
+
+def retold(plan: RepairPlan, earlier: Reports, backups: Sequence[Backup]) -> RepairPlan:
+    """The plan with the losses that nobody was told of, as the repair that caused them was killed.
+
+    Args:
+        backups: As they will be; a loss that none of them shows never came about.
+    """
+    places = {backup.id: backup for backup in backups}
+    told = [loss for report in earlier.values() for loss in _losses(report) if _came_about(loss, places.get(loss.backup))]
+    known = {(loss.backup, loss.path, loss.kind) for loss in plan.lost}
+    fresh = {(loss.backup, loss.path, loss.kind): loss for loss in told}
+    lost = (*plan.lost, *(loss for key, loss in fresh.items() if key not in known))
+    text = "the repair that wrote it was killed; its losses are told again"
+    steps = [RepairStep(action="rebuild", subject="/".join(path.parts[-4:]), text=text) for path in earlier]
+    return replace(plan, steps=(*plan.steps, *steps), lost=lost)
+
+
+def _losses(report: Mapping[str, Any]) -> Iterator[Loss]:
+    for told in report.get("lost", ()):
+        with contextlib.suppress(TypeError):
+            yield Loss(**told)
+
+
+def _came_about(loss: Loss, backup: Backup | None) -> bool:
+    if loss.kind == "backup" or backup is None:
+        return backup is None
+    return loss.kind == "tag" or METADATA_KEY in backup.metadata
+
+
+def complete(earlier: Reports) -> None:
+    """Mark reports as finished, once what they tell has been told.
+
+    Raises:
+        DiskFullError, AccessError, HostError: Those that were not marked are told again by the next repair.
+
+    Durability: when this returns, the marks survive a power cut.
+    """
+    for path, told in earlier.items():
+        files.write_durable(path, format_json({**told, "finished": True}))
+
+
+# --- space --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def telling_space(found: Callable[[], Findings | None]) -> Iterator[None]:
+    """Let a disk that is full during a repair be told with how much the repair may take.
+
+    Args:
+        found: What is to be written; None while that is not known.
+    """
+    try:
+        yield
+    except DiskFullError as error:
+        size_bytes = _size_to_write(found())
+        need = f"; the repair writes up to {size_bytes:,} bytes there" if size_bytes else ""
+        hint = f"Free space where the store lies{need}. Then run `cronos repair` again."
+        raise DiskFullError(error.message, hint=hint, needed_bytes=size_bytes, **error.context) from error
+
+
+def _size_to_write(found: Findings | None) -> int:
+    """Bytes of the objects to be written, before they are compressed; 0 when that cannot be told."""
+    if found is None:
+        return 0
+    sizes: list[int] = []
+    with contextlib.suppress(CronosError, OSError):
+        sizes += (len(found.remains.read(name.hex())[1]) for name in found.remains.salvageable())
+        sizes += (len(body) for _, body in found.pool.made.values())
+        missing = set(found.refetch)
+        for source in found.pool.sources:
+            source.fetch(missing, lambda fetched: sizes.append(len(fetched.body)))
+            missing = {name for name in missing if not source.contains(name)}
+    return sum(sizes)

@@ -44,10 +44,13 @@ class History:
     Attributes:
         places: Where each backup was last: below `refs.BACKUP_TAGS` or `refs.TRASH`; empty when it was dropped for good.
         tags: The tag object that each was last given.
+        doubtful: Backups that perhaps never were, or are no more: restore points of restores that were killed, and what a
+            compaction that did not tell its end was to drop.
     """
 
     places: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
 
 
 def replay(records: Iterable[Mapping[str, object]]) -> History:
@@ -60,7 +63,7 @@ def replay(records: Iterable[Mapping[str, object]]) -> History:
             history.tags[ids[0]] = tag
         if isinstance(tags, dict):
             history.tags |= {str(name): str(oid) for name, oid in tags.items()}
-        _move(history.places, str(record.get("verb")), ids, record)
+        _move(history, str(record.get("verb")), ids, record)
     return history
 
 
@@ -68,17 +71,21 @@ def _texts(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _move(places: dict[str, str], verb: str, ids: list[str], record: Mapping[str, object]) -> None:
-    point, result = record.get("restore_point"), record.get("result")
+def _move(history: History, verb: str, ids: list[str], record: Mapping[str, object]) -> None:
+    places, point, result = history.places, record.get("restore_point"), record.get("result")
     if verb in ("create", "import", "undelete") and result == "done":
         places |= dict.fromkeys(ids, BACKUP_TAGS)
+        history.doubtful -= set(ids)
     elif verb in ("delete", "prune"):
         places |= dict.fromkeys(ids, TRASH)
-    elif verb == "compact" and result == "done":
+    elif verb == "compact" and result in ("begun", "done"):
         places |= dict.fromkeys((name for name in ids if places.get(name) == TRASH), "")
+    elif verb == "compact":
+        history.doubtful |= {name for name in ids if places.get(name) == TRASH}
     elif verb in ("restore", "undo") and isinstance(point, str):
         places[point] = BACKUP_TAGS
     elif verb == "recover" and result == "rolled back" and isinstance(point, str):
+        history.doubtful |= {point} - places.keys()
         places[point] = TRASH
     elif verb == "repair":
         places |= {str(name): "" for name in _texts(record.get("given_up"))}
@@ -151,7 +158,7 @@ class _Finder:
             told = self._history.places.get(backup_id, BACKUP_TAGS if silent or backup_id in timelines else None)
             if places:
                 self._settle(backup_id, places)
-            elif told and (told == BACKUP_TAGS or self._has_snapshot(backup_id)):
+            elif told and (backup_id not in self._history.doubtful or self._has_snapshot(backup_id)):
                 self._bring_back(backup_id, told, "its ref is gone")
             elif told is None:
                 self._found.notes.append(
@@ -162,11 +169,12 @@ class _Finder:
         return self._found
 
     def _has_snapshot(self, backup_id: str) -> bool:
-        """Whether a deleted backup can be had at all; else it was dropped for good by a run that could not say so."""
+        """Whether a backup of which the log is in doubt can be had at all."""
         return any(self._remains.contains(bytes.fromhex(backup.commit)) for backup in self._versions.get(backup_id, ()))
 
     def _ids(self) -> set[str]:
-        return {name.removeprefix(place) for name in self._refs.names() for place in _PLACES if name.startswith(place)}
+        found = {name.removeprefix(place) for name in self._refs.names() for place in _PLACES if name.startswith(place)}
+        return {backup_id for backup_id in found if "/" not in backup_id}
 
     def _tag_versions(self) -> dict[str, list[Backup]]:
         """The tag objects that are whole by backup, the oldest first."""

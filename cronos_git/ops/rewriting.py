@@ -27,7 +27,8 @@ _TOLD_PATHS = 100
 _TEXTS = {
     "content": "its content is lost; it stays listed, and a restore leaves alone what is there",
     "directory": "its list of contents is lost; what its attributes name stays listed",
-    "attributes": "modes, owners and times of what it holds are lost; defaults stand in",
+    "attributes": "FIFOs, sockets, devices, hard links, modes, times, owners and extended attributes in it are lost; what is "
+    "left is restored for its owner alone",
 }
 
 

@@ -36,6 +36,12 @@ _LARGEST_BYTES = 64 << 20
 _SAVED_EVERY_S = 10.0
 
 
+def damaged_packs(directory: Path) -> list[str]:
+    """Names of the packs in which the last check of some part found damage, be they still there or not."""
+    packs = _load(directory / NAME).get("packs", {})
+    return sorted(name for name, told in packs.items() if any(number < 0 for _, number in told["read"]))
+
+
 class Slice(NamedTuple):
     """A part of one pack."""
 

@@ -31,7 +31,7 @@ from cronos_git.git.project import read_repository
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView, diff_views
 from cronos_git.model import Backup, Excluded, Scope, SnapshotPlan, SnapshotReport, SnapshotRequest
-from cronos_git.ops import catalog
+from cronos_git.ops import catalog, reuse
 from cronos_git.ops.capture import Captured, CaptureOptions, capture
 from cronos_git.ops.captured import CapturedView, KeepingSink, add_commit
 from cronos_git.ops.subject import Subject
@@ -127,7 +127,7 @@ class Looked:
 def look(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> Looked:
     """Capture the project as it is now, storing nothing, and show it as a snapshot."""
     sink = KeepingSink(HashSink())
-    cache = _load_cache(store, backups, subject) if store is not None else StatCache()
+    cache = reuse.load_cache(store, backups, subject) if store is not None else StatCache()
     captured = capture(subject.root, _options(subject, about, remember_sources=True), cache, sink, run)
     commit = add_commit(sink, captured, b"{}\n", about.line, "now")
     return Looked(captured, SnapshotView(CapturedView(store, subject.root, sink.kept, captured.sources), commit.hex()))
@@ -151,17 +151,6 @@ def _options(subject: Subject, about: Circumstances, *, remember_sources: bool =
         trusted_before_ns=int(about.now.timestamp()) * 1_000_000_000 - fingerprints.RACY_NS,
         remember_sources=remember_sources,
     )
-
-
-def _load_cache(store: Store, backups: Sequence[Backup], subject: Subject) -> StatCache:
-    if subject.root != store.project_root:
-        return StatCache()  # it knows the project, and nothing of another restore's target
-    commits = {backup.commit for backup in backups}
-    cache = fingerprints.load_statcache(store.statcache, commits, store.whole_packs)
-    if cache.bases:
-        return cache
-    trash = {backup.commit for backup in catalog.read_trash(store, sure=False).backups}  # all that these lead to is there as well
-    return fingerprints.load_statcache(store.statcache, commits | trash, store.whole_packs)
 
 
 def _excluded(captured: Captured) -> Excluded:
@@ -205,12 +194,12 @@ class Taking:
         self.about = about
         self.run = run
         self.previous = last_of(backups, subject.scope)
-        self.writer = PackWriter(store.pack_dir, store.index.contains)
+        self.writer = PackWriter(store.pack_dir, reuse.reusable(store))
         # What trees and records are is only asked for comparing; a first backup is compared with nothing, and may be large.
         is_compared = self.previous is not None or request.type == RESTORE_POINT
         self.kept = KeepingSink(self.writer) if is_compared else None
         self.sink: ObjectSink = self.kept or self.writer
-        self.cache = _load_cache(store, backups, subject)
+        self.cache = reuse.load_cache(store, backups, subject)
 
     def capture(self) -> None:
         """Look at the project and add what is new to the pack."""

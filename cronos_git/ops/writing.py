@@ -32,6 +32,9 @@ BATCH_FILES = 256
 """Files in a batch, at most."""
 
 _BATCH_BYTES = 8 << 20
+_UNREAD_CONTENTS = "its contents could not be read when the backup was made"
+_LOST_CONTENTS = "its contents were lost to damage"
+_LOST_ATTRIBUTES = "modes, owners, times, extended attributes, hard links and special files in it were lost to damage"
 
 
 @dataclass(slots=True)
@@ -120,9 +123,7 @@ class Writer:
             parent, _, name = entry.path.rpartition("/")
             with opened(self.root_fd, parent) as fd:
                 stage.make_directory(fd, name)
-        if entry.attributes.unreadable:
-            text = "its contents could not be read when the backup was made"
-            self.problems.append(Problem(path=entry.path, code="not_restored", text=text))
+        self.problems += directory_problems(entry)
 
     def _take(self, written: Written) -> None:
         self.done_files += written.files
@@ -278,6 +279,14 @@ def attribute_problems(entry: Entry, failed: list[str]) -> list[Problem]:
     return [Problem(path=entry.path, code="attribute", text=text) for text in failed]
 
 
+def directory_problems(entry: Entry) -> list[Problem]:
+    """What the backup lacks of a directory: what it holds, or the attributes of that; `ops.holes` tells of the marks."""
+    if entry.attributes.unreadable:
+        text = _LOST_CONTENTS if entry.attributes.changed else _UNREAD_CONTENTS
+        return [Problem(path=entry.path, code="not_restored", text=text)]
+    return [Problem(path=entry.path, code="attribute", text=_LOST_ATTRIBUTES)] if entry.attributes.changed else []
+
+
 def _write_entry(fd: int, store: ObjectReader, entry: Entry) -> list[Problem]:
     attributes = entry.attributes
     if not is_restorable(attributes):
@@ -294,7 +303,7 @@ def _write_entry(fd: int, store: ObjectReader, entry: Entry) -> list[Problem]:
 def why_absent(attributes: Attributes) -> str:
     """Why an entry cannot be made again, in words."""
     if attributes.unreadable:
-        return "could not be read when the backup was made"
+        return "lost to damage" if attributes.changed else "could not be read when the backup was made"
     return f"a {attributes.kind} device" if attributes.kind in ("block", "char") else "a socket; its program makes it anew"
 
 

@@ -150,8 +150,8 @@ newest backup of a scope, pinned ones, and those dated in the future, which take
 
 The rules apply after each `cronos create`, unless `auto_prune` is false, and by `cronos prune`; `cronos prune -n` shows what
 they would do and why. What is dropped is moved to the trash: `cronos undelete` lists it and brings it back, for the next prune
-to judge again. This version of CRONOS never empties the trash, so neither `prune` nor `delete` makes a store smaller; freeing
-the space comes with a later one.
+to judge again. It takes its space until `cronos compact` drops for good what has been in the trash for more than `trash_days`.
+`cronos create` compacts by itself, unless `auto_prune` is false, when what would go once took 16 MiB and a fifth of the store.
 
 ## Files of the predecessors
 

@@ -25,6 +25,11 @@ class Dated(NamedTuple):
     created: datetime
 
 
+def seems_dated(name: str) -> bool:
+    """Whether something in a name looks like a date, be it one or several, of the calendar or not."""
+    return _DATED.search(without_suffix(name)) is not None
+
+
 def without_suffix(name: str) -> str:
     """The name of a file without the ending of an archive."""
     return _SUFFIX.sub("", name)

@@ -1,14 +1,15 @@
 """From what a user types to one backup.
 
 Forms, tried in this order: the exact id (also with `.zip`, or a path ending so) · `latest`, `latest~2`, `latest:TYPE`,
-`latest:TYPE~2` · `@TIME`, the last backup at or before it · an id's timestamp, or first digits of it (UTC, as ids are) · a name ·
+`latest:TYPE~2` · `@TIME`, the last backup at or before it · an id's timestamp, or first digits of it (UTC, as ids are; where none
+fits, the local one in the name of an imported EGOS file) · a name · the name of the file that a backup was imported from ·
 `<name>_<YYYYMMDD>_<NNN>`, the n-th of that day · `<name>_<timestamp>`, at least the day of it ·
 `egos_backup_<type>_<name>_<timestamp>` · first characters of an id, or six and more of a commit or tag id.
 
 Timestamps and names take the newest of several and say so; the last form must be unique. Restore points were asked for by
 nobody, so `latest` and `@` pass over them (but `latest:restore-point`), and names and timestamps take them only when nothing
 else fits. Newest is highest by sequence; only `@` goes by the clock. What was imported is older than all that was made here,
-whenever it came, and also goes by the name of the file that it came from. Floor F4.
+whenever it came. Floor F4.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def _newest_of(text: str, stem: str, backups: Sequence[Backup]) -> Resolution | 
     rules: tuple[Callable[[str, Sequence[Backup]], list[Backup]], ...] = (
         _by_timestamp,
         _by_name,
+        _by_file,
         _by_number,
         _by_name_timestamp,
         _by_egos_name,
@@ -122,7 +124,10 @@ def _newest_of(text: str, stem: str, backups: Sequence[Backup]) -> Resolution | 
 
 
 def _by_timestamp(text: str, backups: Sequence[Backup]) -> list[Backup]:
-    return [backup for backup in backups if _stamp(backup).startswith(text)] if re.fullmatch(_TIMESTAMP, text) else []
+    if not re.fullmatch(_TIMESTAMP, text):
+        return []
+    by_id = [backup for backup in backups if _stamp(backup).startswith(text)]
+    return by_id or [backup for backup in backups if _stamp_of_file(backup).startswith(text)]
 
 
 def _by_name(text: str, backups: Sequence[Backup]) -> list[Backup]:
@@ -131,6 +136,10 @@ def _by_name(text: str, backups: Sequence[Backup]) -> list[Backup]:
     wanted = slug(text)
     names = {name for name in {backup.name for backup in backups} if slug(name) == wanted}
     return [backup for backup in backups if backup.name in names]
+
+
+def _by_file(text: str, backups: Sequence[Backup]) -> list[Backup]:
+    return [backup for backup in backups if _file_of(backup) == text]
 
 
 def _by_number(text: str, backups: Sequence[Backup]) -> list[Backup]:
@@ -148,12 +157,10 @@ def _by_name_timestamp(text: str, backups: Sequence[Backup]) -> list[Backup]:
 
 
 def _by_egos_name(text: str, backups: Sequence[Backup]) -> list[Backup]:
-    """EGOS wrote spaces as `_`, and the type before the name without a mark between them; and the time was local."""
+    """EGOS wrote spaces as `_`, and the type before the name without a mark between them."""
     match = re.fullmatch(_EGOS, text)
     if match is None:
         return []
-    if imported := [backup for backup in backups if _file_of(backup) == text]:
-        return imported
     at_time = _by_timestamp(match[2], backups)
     same_type = [backup for backup in at_time if _loose(match[1]) == _loose(f"{backup.type}_{backup.name}")]
     return same_type or [backup for backup in at_time if _loose(match[1]).endswith("-" + _loose(backup.name))]
@@ -213,6 +220,11 @@ def _sequence(backup: Backup) -> int:
 def _stamp(backup: Backup) -> str:
     match = re.search(_STAMP_OF_ID, backup.id)
     return match[1] if match else ""
+
+
+def _stamp_of_file(backup: Backup) -> str:
+    match = re.fullmatch(_EGOS, _file_of(backup))
+    return match[2] if match else ""
 
 
 def _loose(name: str) -> str:

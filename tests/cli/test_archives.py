@@ -76,9 +76,9 @@ def test_import_lists_what_came_and_warns_of_the_next_prune(world: World, tmp_pa
 def test_what_is_not_understood_is_listed_and_ends_with_3(world: World, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     make_zip(tmp_path / "old" / EGOS, {"a": b""})
-    (tmp_path / "old/readme.txt").write_text("x")
+    (tmp_path / "old/2026-01-01.txt").write_text("x")
     told = world("import", str(tmp_path / "old"), "--pin", "-q")
-    assert told == (3, "site_20260301_120000\n", "warning: readme.txt: it is no archive\n")
+    assert told == (3, "site_20260301_120000\n", "warning: 2026-01-01.txt: it is no archive\n")
     (report,) = (world("import", str(tmp_path / "old"), "--json"),)
     assert report.status == 3
 
@@ -90,3 +90,35 @@ def test_a_date_for_a_plain_directory(world: World, tmp_path: Path) -> None:
     told = world("import", str(tmp_path / "copy"), "--created", "2 days ago", "--name", "old", "-q")
     assert told == (0, "old_20260330_120000\n", "")
     assert world("import", str(tmp_path / "copy"), "--created", "soon").status == 2
+
+
+def test_what_was_asked_for_and_not_done_to_a_backup_that_is_here_is_told(world: World, tmp_path: Path) -> None:
+    archive = str(make_zip(tmp_path / EGOS, {"a": b""}))
+    assert world("import", archive, "-q").status == 0
+    told = world("-q", "import", archive, "--pin", "--label", "old", "--name", "Other", "-m", "why")
+    assert told == (
+        0,
+        "",
+        "warning: Here already, and so was not pinned: site_20260301_120000; `cronos pin site_20260301_120000` does it.\n"
+        "warning: Here already, and so was not labelled old: site_20260301_120000;"
+        " `cronos label add old site_20260301_120000` does it.\n"
+        "warning: Here already, and so was not given the message: site_20260301_120000;"
+        " `cronos describe site_20260301_120000 -m TEXT` does it.\n"
+        "warning: Here already, and so was not named Other: site_20260301_120000;"
+        " `cronos delete site_20260301_120000`, and then import again.\n",
+    )
+    assert world("pin", "site", "-q").status == 0
+    assert world("label", "add", "old", "site", "-q").status == 0
+    assert world("-q", "import", archive, "--pin", "--label", "old", "--name", "site") == (0, "", "")
+
+
+def test_a_readme_beside_the_copies_is_a_note(world: World, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    make_zip(tmp_path / "old" / EGOS, {"a": b""})
+    (tmp_path / "old/README").write_text("x")
+    (tmp_path / "old/latest").symlink_to(EGOS)
+    note = "note: Passed over, as they are no copies or archives with a date: README, latest.\n"
+    for options in (["-n"], []):
+        told = world("import", str(tmp_path / "old"), *options)
+        assert told.status == 0
+        assert note in told.err

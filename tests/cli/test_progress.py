@@ -54,7 +54,7 @@ def test_verbose_tells_notes_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_show_what_is_known() -> None:
-    fields = {"files": 1, "bytes": 0, "of_files": None, "of_bytes": None}
+    fields = {"thing": "file", "files": 1, "bytes": 0, "of_files": None, "of_bytes": None}
     assert progress.figures(fields, 1.0) == "1 file"
     assert progress.figures(fields | {"bytes": 4096}, 2.0) == "1 file  4.0 KiB  2.0 KiB/s"
     assert progress.figures(fields | {"of_files": 3, "bytes": 4096, "of_bytes": 8192}, 0.0) == "1/3 files  4.0 KiB/8.0 KiB"

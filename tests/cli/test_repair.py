@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_transcripts import World
+from tests.support.repairing import objects_of, rewrite
 
 A = "a_20260401_120000"
 
@@ -83,3 +84,28 @@ def test_a_store_without_format_record_is_put_back(world: World, tmp_path: Path)
     assert world("list").status == 6
     assert world("repair").status == 0
     assert world("list", "-q").out.split() == ["b_20260402_120000", A]
+
+
+def test_a_store_whose_head_is_garbled_is_damaged_until_it_is_repaired(world: World, tmp_path: Path) -> None:
+    [head] = tmp_path.rglob("*.git/HEAD")
+    head.write_bytes(bytes(21))
+    told = world("verify")
+    assert told.status == 6
+    assert "`cronos repair -n` tells what can be mended." in told.err
+    assert "trash" not in told.err
+    assert "repair -n" in world("doctor").out
+    assert world("repair").status == 0
+    assert world("verify").status == 0
+
+
+def test_a_restore_of_a_backup_that_lost_attributes_ends_with_status_3(world: World, tmp_path: Path) -> None:
+    [store] = tmp_path.rglob("*.git")
+    kept = {name: found for name, found in objects_of(store).items() if not found[1].startswith(b"cronos-attributes")}
+    rewrite(store, kept)
+    world.write({"f": "longer"})
+    assert world("repair").status == 6
+    for words in (("restore", A, "--to", str(tmp_path / "new")), ("verify", A, "--drill")):
+        told = world(*words)
+        assert told.status == 3
+        assert "lost to damage" in told.err
+    assert (tmp_path / "new/f").stat().st_mode & 0o777 == 0o600

@@ -308,7 +308,7 @@ def test_empty_index_is_told_by_the_engine_too(engine: Cronos) -> None:
     for quick in (True, False):
         report = engine_again(engine).verify(VerifyRequest(quick=quick))
         assert {backup for damage in report.damage for backup in damage.backups} == names
-        assert [set(damage.backups) for damage in report.damage if "index-pack" in damage.text] == [names] * 3
+        assert [set(damage.backups) for damage in report.damage if "`cronos repair`" in damage.text] == [names] * 3
 
 
 def test_damaged_index_over_several_packs_is_only_noticed(engine: Cronos) -> None:

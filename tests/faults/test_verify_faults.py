@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,14 @@ def test_full_check_killed_at_any_step_is_resumed_from_there(engine: Cronos) -> 
         assert report.damage == ()
         assert report.progress is not None
         assert report.progress.is_complete
-        left.append(report.bytes_read)
+        idle = again(engine).verify(VerifyRequest(resume=True)).bytes_read  # of bodies, as no part is left
+        left.append(0 if report.bytes_read == idle else report.bytes_read)
         assert os.listdir(engine.store_path / "cronos").count(NAME) == 1
         assert not list((engine.store_path / "cronos").glob(".*.tmp"))
         (engine.store_path / "cronos" / NAME).unlink()
         at += 3
-    assert left == sorted(left, reverse=True)
+    # Threads end in any order, so one part more or less may have been noted at the same step.
+    assert all(after < before + 2 * packtable.PART_BYTES for before, after in pairwise(left))
     assert left[-1] < left[0] / 2
 
 

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from cronos_git.engine import Cronos
-from cronos_git.errors import BackupNotFoundError, DamageError, DiskFullError, RefusedError, StoreLockedError
-from cronos_git.events import Event, Noticed, Run
+from cronos_git.errors import (
+    BackupNotFoundError,
+    DamageError,
+    DiskFullError,
+    InterruptedRunError,
+    RefusedError,
+    StoreLockedError,
+)
+from cronos_git.events import Advanced, Event, Noticed, Run, Started
 from cronos_git.git import repacking
 from cronos_git.model import Backup, CompactRequest, RestoreRequest, SnapshotRequest, VerifyRequest
 from cronos_git.ops import compact, oplog
@@ -273,11 +280,39 @@ def test_a_new_pack_that_lacks_something_is_not_used(engine: Cronos, monkeypatch
     tips = repacking.all_refs(engine.store)
     lacking = [oid for name, oid in tips.items() if "backup/d_" not in name and "heads" not in name]
     make = repacking.make_pack
-    monkeypatch.setattr(repacking, "make_pack", lambda store, _tips, *, full: make(store, lacking, full=full))
+    monkeypatch.setattr(repacking, "make_pack", lambda store, _tips, run, *, full: make(store, lacking, run, full=full))
     with pytest.raises(DamageError, match=r"left .* out of the new pack"):
         engine.compact(ALL)
     assert names(engine.trash()) == "be"
     assert engine.verify().damage == ()
+
+
+# --- while it runs ---------------------------------------------------------------------------------------------------
+
+
+def test_it_tells_what_it_is_doing_and_how_far_it_is(engine: Cronos) -> None:
+    events: list[Event] = []
+    engine.compact(ALL, Run(emit=events.append))
+    started = [event for event in events if isinstance(event, Started)]
+    assert [event.phase for event in started] == ["compare", "pack", "verify"]
+    done = [event.done_files for event in events if isinstance(event, Advanced)]
+    assert started[1].total_files in done
+
+
+@pytest.mark.parametrize("phase", ["compare", "pack", "verify"])
+def test_stopped_in_any_phase_nothing_has_changed(engine: Cronos, phase: str) -> None:
+    run = Run()
+
+    def stop(event: Event) -> None:
+        run.cancelled |= isinstance(event, Started) and event.phase == phase
+
+    run.emit = stop
+    before = content(engine)
+    with pytest.raises(InterruptedRunError):
+        engine.compact(ALL, run)
+    assert content(engine) == before
+    assert list((engine.store.cronos_dir / "compact").iterdir()) == []
+    engine.compact(ALL)
 
 
 # --- others at work --------------------------------------------------------------------------------------------------
@@ -344,7 +379,9 @@ def test_a_backup_compacts_when_enough_has_left_the_trash(tmp_path: Path, monkey
     clock.advance(days=2)
     notices: list[Event] = []
     make_tree(engine.project, {"own": b"e"})
-    engine.snapshot(SnapshotRequest(name="e"), Run(emit=notices.append))
+    report = engine.snapshot(SnapshotRequest(name="e"), Run(emit=notices.append))
+    assert [one[:2] for one in report.dropped] == ["a_"]
+    assert report.freed_bytes > 15_000
     assert names(engine.trash()) == "bc"
     assert not [event for event in notices if isinstance(event, Noticed)]
     assert engine.operations()[0].verb == "create"

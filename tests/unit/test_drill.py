@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from cronos_git.events import Event, Finished, Run
 from cronos_git.model import Difference, DrillReport, SnapshotRequest
 from cronos_git.ops import drill, extract
 from tests.support.engine import make_engine
+from tests.support.faults import run_and_kill
 from tests.support.git import git
 from tests.support.restoring import NOBODY, as_nobody, open_to_all, save, state
 from tests.support.trees import File, Link, Special, make_tree
@@ -252,3 +254,70 @@ def test_report_tells_damage_apart_from_what_is_about_a_file() -> None:
     assert Difference(path="a", what=("mode", "content"), text="").is_damage
     assert not Difference(path="a", what=("mode", "owner", "mtime", "xattrs", "links"), text="").is_damage
     assert DrillReport.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+# --- drills that were killed ---
+
+
+def killed(engine: Cronos, place: Path) -> Path:
+    """Let a drill be killed while it restores; what it left."""
+    mine = set(os.listdir(place))
+
+    def dies() -> None:
+        setattr(extract, "apply", lambda *_arguments, **_options: os.kill(os.getpid(), signal.SIGKILL))  # noqa: B010
+        engine.drill(scratch=place)
+
+    assert not run_and_kill(dies, at=0)
+    [left] = set(os.listdir(place)) - mine
+    (place / left / "restored/closed").mkdir(parents=True)
+    (place / left / "restored/closed/in").write_text("a copy")
+    (place / left / "restored/closed").chmod(0o500)
+    return place / left
+
+
+def test_what_a_killed_drill_left_is_removed_by_the_next_one(engine: Cronos, place: Path) -> None:
+    left = killed(engine, place)
+    assert left.name.startswith("cronos-drill-")
+    engine.drill(scratch=place)
+    assert os.listdir(place) == ["mine"]
+
+
+def test_half_of_a_removal_is_finished_by_the_next_drill(engine: Cronos, place: Path) -> None:
+    stage.remove_tree(killed(engine, place) / "restored")
+    engine.drill(scratch=place)
+    assert os.listdir(place) == ["mine"]
+
+
+def test_drill_of_a_living_process_is_left_alone(place: Path) -> None:
+    with drill.scratch_directory(place) as other:
+        with drill.scratch_directory(place):
+            assert other.is_dir()
+        assert other.is_dir()
+    assert os.listdir(place) == ["mine"]
+
+
+def _strange(path: Path) -> None:
+    (path / "owner").write_text("somebody else's")
+
+
+def _linked(path: Path) -> None:
+    (path / "owner").symlink_to("/etc/passwd")
+
+
+def _foreign(path: Path) -> None:
+    (path / "owner").write_bytes(b"CRONOS scratch directory\n")
+    os.chown(path, NOBODY, NOBODY)
+
+
+@pytest.mark.parametrize("make", [lambda _path: None, _strange, _linked, _foreign, lambda path: os.mkfifo(path / "owner")])
+def test_directories_that_are_not_ours_are_left_alone(place: Path, make: Callable[[Path], object]) -> None:
+    (place / "cronos-drill-abc").mkdir()
+    make(place / "cronos-drill-abc")
+    (place / "cronos-drill-link").symlink_to(place / "cronos-drill-abc")
+    (place / "cronos-drill-file").write_text("x")
+    before = state(place)
+    with drill.scratch_directory(place):
+        pass
+    after = state(place)
+    assert after.keys() == before.keys()
+    assert all(after[path] == before[path] for path in before if path != str(place))  # whose own time changed

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from cronos_git.engine import Cronos
-from cronos_git.errors import BackupNotFoundError, RefusedError, UsageError
+from cronos_git.errors import BackupNotFoundError, DamageError, DiskFullError, RefusedError, UsageError
 from cronos_git.model import ExportRequest, SnapshotRequest
+from tests.support.archives import bring_in
 from tests.support.engine import make_engine
 from tests.support.faults import run_and_fail, run_and_kill, steps_of
-from tests.support.git import git
+from tests.support.git import assert_store_sound, git
 from tests.support.trees import File, Link, Node, Special, assert_same_tree, make_tree, read_tree
 
 ODD = os.fsdecode(b"caf\xe9")
@@ -111,6 +112,7 @@ def test_the_plan_tells_what_a_zip_cannot_carry(engine: Cronos) -> None:
         "Extended attributes that a zip does not carry, of paths: 1.",
         "Hard links that become files of their own in a zip: 2.",
         "Left out, as a zip carries no FIFOs and devices: 1.",
+        "Times before 1980 or after 2037, which unzip does not restore, of paths: 1.",
     )
     assert engine.plan_export(ExportRequest(backup="latest", file="x.tar")).notes == ()
     backup = engine.backups()[0]
@@ -194,9 +196,95 @@ def test_a_killed_or_failing_export_leaves_what_was_there(engine: Cronos, tmp_pa
 
     steps = steps_of(work)
     whole = target.read_bytes()
-    assert steps == ["fsync", "rename", "fsync_dir", "unlink"]
+    assert steps[-4:] == ["fsync", "rename", "fsync_dir", "unlink"]
     for at in range(1, len(steps) + 1):
         for fault in (run_and_kill, run_and_fail):
             target.write_bytes(b"old")
             fault(work, at)
-            assert target.read_bytes() == (b"old" if at <= steps.index("rename") + 1 else whole)
+            assert target.read_bytes() == (b"old" if at <= len(steps) - 2 else whole)
+
+
+def test_git_checks_out_a_clone_of_a_bundle_and_an_import_takes_the_backup_alone(engine: Cronos, tmp_path: Path) -> None:
+    bundle = export(engine, tmp_path / "x.bundle")
+    git("clone", "--quiet", bundle, tmp_path / "clone")
+    assert (tmp_path / "clone/data/file").read_text() == "text\n"
+    assert git("-C", tmp_path / "clone", "rev-parse", "--abbrev-ref", "HEAD").strip() == "main"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clone", "project", "stores", "x.bundle"]
+    other = make_engine(tmp_path, project="other")
+    assert [backup.id for backup in bring_in(other, bundle).backups] == [engine.backups()[0].id]
+    refs = git("--git-dir", other.store_path, "for-each-ref", "--format=%(refname)").split()
+    assert refs == ["refs/heads/main", f"refs/tags/backup/{engine.backups()[0].id}"]
+    assert_store_sound(other.store_path, tmp_path)
+
+
+def test_a_bundle_of_a_store_with_an_odd_path_is_whole(tmp_path: Path) -> None:
+    engine = make_engine(make_tree(tmp_path / 'odd "\\\n:#', {}))
+    make_tree(engine.project, {"file": b"text\n"})
+    engine.snapshot(SnapshotRequest())
+    git("clone", "--quiet", export(engine, tmp_path / "x.bundle"), tmp_path / "clone")
+    assert (tmp_path / "clone/data/file").read_text() == "text\n"
+
+
+def test_a_bundle_on_a_full_disk_is_told_like_any_other_file(
+    engine: Cronos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text("#!/bin/sh\necho 'fatal: write error: No space left on device' >&2; exit 128\n")
+    (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(DiskFullError) as caught:
+        export(engine, tmp_path / "x.bundle")
+    assert caught.value.hint.startswith(f"Free space in {tmp_path}")
+    assert not list(tmp_path.glob("*x.bundle*"))
+
+
+@pytest.mark.parametrize("ending", ["bundle", "tar", "zip"])
+def test_a_damaged_backup_is_told_as_damage_with_the_path_that_is_hit(tmp_path: Path, ending: str) -> None:
+    engine = make_engine(tmp_path)
+    make_tree(engine.project, {"random": os.urandom(100_000)})
+    engine.snapshot(SnapshotRequest())
+    (pack,) = engine.store.pack_dir.glob("*.pack")
+    pack.chmod(0o600)
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.write_bytes(content)
+    with pytest.raises(DamageError, match="random") as caught:
+        export(make_engine(tmp_path), tmp_path / f"x.{ending}")
+    assert "`cronos verify`" in caught.value.hint
+    assert "git" not in caught.value.message
+    assert not list(tmp_path.glob("*x.bundle*"))
+
+
+def test_a_zip_of_a_project_with_a_backup_metadata_comes_back_whole_and_with_its_date(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    foreign = json.dumps({"created_at": "2020-01-01T00:00:00", "backup_type": "manual", "name": "other"}).encode()
+    make_tree(engine.project, {"backup_metadata.json": foreign, "a": b"a"})
+    made = engine.snapshot(SnapshotRequest(name="site", message="why", metadata={"long": "x" * 70_000})).backup
+    (backup,) = bring_in(make_engine(tmp_path, project="other"), export(engine, tmp_path / "x.zip")).backups
+    assert (backup.created, backup.name, backup.files) == (made.created, "site", 2)
+    make_tree(engine.project, {"a": b"b"})
+    engine.snapshot(SnapshotRequest(name="next", message="why", labels=("rel",)))
+    (backup,) = bring_in(make_engine(tmp_path, project="third"), export(engine, tmp_path / "y.zip")).backups
+    assert (backup.name, backup.message, backup.labels, backup.files) == ("next", "why", ("rel",), 2)
+
+
+def test_the_plan_tells_of_times_and_modes_that_unzip_does_not_restore(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    second = 1_000_000_000
+    make_tree(
+        engine.project,
+        {
+            "1979": File(b"", mtime_ns=315_532_799 * second),
+            "1980": File(b"", mtime_ns=315_532_800 * second),
+            "2038": File(b"", mtime_ns=(1 << 31) * second),
+            "suid": File(b"", mode=0o4755),
+        },
+    )
+    (engine.project / "sticky").mkdir()
+    (engine.project / "sticky").chmod(0o1777)
+    engine.snapshot(SnapshotRequest())
+    assert engine.plan_export(ExportRequest(backup="latest", file="x.zip")).notes == (
+        "Set-id and sticky bits, which unzip restores with -K only, of paths: 2.",
+        "Times before 1980 or after 2037, which unzip does not restore, of paths: 2.",
+    )
+    assert engine.plan_export(ExportRequest(backup="latest", file="x.tar")).notes == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -92,6 +93,33 @@ def test_times_without_an_offset_are_of_the_users_zone(tmp_path: Path) -> None:
     assert engine.resolve(EGOS).backup == backup
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "site_20250401_100000",
+        "20250401_100000",
+        "20250401_10",
+        "site_20250401_1000",
+        "/old/egos_backup_manual_site_20250401_100000.zip",
+    ],
+)
+def test_egos_identifiers_in_local_time_find_an_import(tmp_path: Path, text: str) -> None:
+    engine = make_engine(tmp_path)
+    engine.zone = timezone(timedelta(hours=-3))
+    made = bring_in(engine, make_zip(tmp_path / "egos_backup_manual_site_20250401_100000.zip", {"a": b""})).backups
+    assert made[0].id == "site_20250401_130000"
+    assert engine.resolve(text).backup == made[0]
+
+
+@pytest.mark.parametrize("text", ["backup_20250401_001.zip", "backup_20250401_001", "old/backup_20250401_001.zip"])
+def test_a_numbered_egos_file_finds_its_import(tmp_path: Path, text: str) -> None:
+    engine = make_engine(tmp_path)
+    made = [
+        bring_in(engine, make_zip(tmp_path / f"backup_20250401_{n}.zip", {"a": n.encode()})).backups[0] for n in ("002", "001")
+    ]
+    assert engine.resolve(text).backup == made[1]
+
+
 def test_what_egos_left_out_survives_a_replace(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
     make_tree(engine.project, {"logs/x": b"mine", "new": b"goes", "a": b"now"})
@@ -122,7 +150,8 @@ def test_a_directory_of_egos_zips_comes_oldest_first_and_one_bad_zip_stops_no_ot
     (old / "notes.txt").write_text("x")
     report = bring_in(engine, old)
     assert ids(engine) == ["a_20250403_000000", "a_20250402_000000", "a_20250401_000000"]
-    assert [problem.path for problem in report.problems] == [bad.name, "notes.txt"]
+    assert [problem.path for problem in report.problems] == [bad.name]
+    assert report.notes == ("Passed over, as they are no copies or archives with a date: notes.txt.",)
     assert git("--git-dir", engine.store_path, "log", "--format=%as", "main").split() == [
         "2025-04-03",
         "2025-04-02",
@@ -224,6 +253,65 @@ def test_a_plain_directory_comes_in_with_a_given_date_only(tmp_path: Path, copie
         bring_in(engine, engine.project, created=datetime(2023, 1, 1, tzinfo=UTC))
 
 
+def test_what_lies_beside_the_copies_is_named_once_and_is_no_problem(tmp_path: Path, copies: Path) -> None:
+    (copies / "2024-01-05_junk 2024-01-06").rename(copies / "scripts")
+    (copies / "README").write_text("x")
+    (copies / "gone").symlink_to("/no/where")
+    engine = make_engine(tmp_path)
+    report = bring_in(engine, copies)
+    assert (len(report.backups), report.problems) == (3, ())
+    assert report.notes == ("Passed over, as they are no copies or archives with a date: README, gone, latest, scripts.",)
+    assert bring_in(engine, copies).problems == ()
+
+
+@pytest.mark.parametrize("name", ["dump-2024-01-07.sql", "undated.zip"])
+def test_what_may_be_a_copy_and_cannot_be_taken_is_a_problem(tmp_path: Path, copies: Path, name: str) -> None:
+    (copies / "2024-01-05_junk 2024-01-06").rename(copies / "scripts")
+    make_zip(copies / "undated.zip", {"a": b"a"}).rename(copies / name) if name.endswith("zip") else (copies / name).write_text(
+        "x"
+    )
+    assert [problem.path for problem in bring_in(make_engine(tmp_path), copies).problems] == [name]
+
+
+@pytest.mark.parametrize("created", [None, datetime(2024, 1, 1, tzinfo=UTC)])
+def test_a_directory_that_holds_the_store_is_refused(tmp_path: Path, created: datetime | None) -> None:
+    engine = make_engine(tmp_path)
+    make_tree(engine.project, {"a": b"a"})
+    make_tree(tmp_path / "stores", {"2024-01-02/a": b"a"})
+    (tmp_path / "alias").symlink_to("stores")
+    for is_there in (False, True):
+        for path in (tmp_path / "stores", tmp_path, tmp_path / "alias", *([engine.store_path / "objects"] if is_there else ())):
+            with pytest.raises(RefusedError, match="where the backups of this project are kept"):
+                bring_in(engine, path, created=created)
+        engine.snapshot(SnapshotRequest())
+    (copies := tmp_path / "copies").mkdir()
+    (copies / "2024-01-02").symlink_to("../stores")
+    with pytest.raises(UsageError):
+        bring_in(engine, copies)
+
+
+def test_the_record_of_an_import_tells_the_real_path(tmp_path: Path, copies: Path) -> None:
+    engine = make_engine(tmp_path)
+    (tmp_path / "alias").symlink_to("copies")
+    (backup,) = bring_in(
+        engine, tmp_path / "copies" / ".." / "alias" / "2024-01-02", created=datetime(2024, 1, 2, tzinfo=UTC)
+    ).backups
+    assert (backup.name, engine.record(backup)["project_root"]) == ("backup", str((copies / "2024-01-02").resolve()))
+
+
+def test_a_lone_top_directory_that_is_not_the_projects_is_told_once(tmp_path: Path) -> None:
+    engine, old = make_engine(tmp_path), tmp_path / "old"
+    old.mkdir()
+    for day in ("2024-01-01", "2024-01-02"):
+        make_zip(old / f"{day}.zip", {"my site/a": day.encode(), "my site/b": b""})
+    (note,) = bring_in(engine, old).notes
+    assert note == (
+        "All of 2024-01-01.zip lies in my site/, which the backup has too, and so it is with 1 more archives;"
+        " --root 'my site' takes it for the project."
+    )
+    assert bring_in(engine, old / "2024-01-01.zip", root="my site").notes == ()
+
+
 # --- what an import leaves alone ------------------------------------------------------------------------------------
 
 
@@ -256,6 +344,24 @@ def test_importing_the_same_again_makes_nothing(tmp_path: Path, copies: Path) ->
     assert sum(operation.verb == "import" for operation in engine.operations()) == 1
     engine.delete([first[0].id])
     assert [backup.created for backup in bring_in(engine, copies).backups] == [first[0].created]
+
+
+def test_other_attributes_of_the_same_content_make_another_backup(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    copy = make_tree(tmp_path / "2024-01-02", {"a": File(b"a", mode=0o644, mtime_ns=5), "b": b""})
+    when = datetime(2024, 1, 2, tzinfo=UTC)
+    bring_in(engine, copy, created=when)
+    changes: list[Callable[[], object]] = [
+        lambda: (copy / "a").chmod(0o600),
+        lambda: os.utime(copy / "a", ns=(6, 6)),
+        lambda: os.mkfifo(copy / "pipe"),
+    ]
+    for number, change in enumerate(changes, start=2):
+        change()
+        os.utime(copy, ns=(7, 7))
+        (backup,) = bring_in(engine, copy, created=when).backups
+        assert backup.id == f"backup_20240102_000000_{number}"
+        assert bring_in(engine, copy, created=when).known == (backup,)
 
 
 def test_an_import_prunes_nothing_but_tells_what_the_next_prune_would_drop(tmp_path: Path, copies: Path) -> None:

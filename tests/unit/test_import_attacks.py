@@ -8,14 +8,16 @@ import os
 import struct
 import tarfile
 import zipfile
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from cronos_git.disk import stage
+from cronos_git.disk.zips import ZipReader
 from cronos_git.engine import Cronos
-from cronos_git.errors import ArchiveError, CronosError, RefusedError
-from cronos_git.model import RestoreRequest
+from cronos_git.errors import ArchiveError, CronosError, DiskFullError, RefusedError
+from cronos_git.model import ImportRequest, RestoreRequest
 from tests.support.archives import bring_in, ids, make_tar, make_zip, member
 from tests.support.engine import make_engine
 
@@ -128,14 +130,66 @@ def test_a_zip_bomb_is_refused_by_what_it_declares(engine: Cronos, tmp_path: Pat
     content[at : at + 4] = b"\xfe\xff\xff\xff"
     path.write_bytes(content)
     monkeypatch.setattr(stage, "free_bytes", lambda _path: 1 << 30)
-    assert_refused(engine, path, match="said to hold 4,294,967,294 bytes")
+    assert_refused(engine, path, match="holds 4,294,967,294 bytes")
 
 
 def test_a_tar_that_swells_is_stopped_where_space_ends(engine: Cronos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = make_tar(tmp_path / "plain", [(member("a"), bytes(3 << 20)), (member("b"), bytes(3 << 20))])
     (tmp_path / f"{TAR}.gz").write_bytes(gzip.compress(plain.read_bytes()))
     monkeypatch.setattr(stage, "free_bytes", lambda _path: 4 << 20)
-    assert_refused(engine, tmp_path / f"{TAR}.gz", match="more than the 4,194,304 bytes that are free")
+    assert_refused(engine, tmp_path / f"{TAR}.gz", DiskFullError, match="only 4,194,304 are free")
+
+
+def test_an_honest_zip_that_finds_no_room_is_no_attack(engine: Cronos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "free_bytes", lambda _path: 0)
+    assert_refused(
+        engine, make_zip(tmp_path / ZIP, {"a": b"x"}), DiskFullError, match="holds 1 bytes or more, and only 0 are free"
+    )
+
+
+def test_a_zip_member_that_unpacks_to_very_much_is_named(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / ZIP, {"bomb": b"x", "good": b"x"})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02") + 24
+    content[at : at + 4] = struct.pack("<L", (1 << 30) + 1)
+    path.write_bytes(content)
+    assert ZipReader(path, UTC).swollen() == ["bomb"]
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ([member("ln", tarfile.SYMTYPE, "/etc"), member("ln/EVIL2")], "'ln/EVIL2' lies below 'ln', which is a symlink"),
+        ([member("d/f"), member("d/f/x/y")], "'d/f/x/y' lies below 'd/f', which is a file"),
+        ([member("a"), member("a", tarfile.DIRTYPE)], "'a' stands there twice, as a file and as a directory"),
+        (
+            [member("l", tarfile.SYMTYPE, "/"), member("a", tarfile.LNKTYPE, "l/x")],
+            "'a' is a hard link to 'l/x', which did not come",
+        ),
+    ],
+)
+def test_a_contradiction_names_the_member_that_contradicts(
+    engine: Cronos, tmp_path: Path, members: list[tarfile.TarInfo], told: str
+) -> None:
+    assert_refused(engine, make_tar(tmp_path / TAR, [(one, b"") for one in members]), match=told)
+
+
+def test_times_and_owners_that_are_none_are_told_of_each_path(engine: Cronos, tmp_path: Path) -> None:
+    odd = [{"mtime": "nan"}, {"mtime": "inf"}, {"mtime": "1e30"}, {"uid": str(1 << 70)}, {"gid": "-5"}, {"uid": "root"}]
+    infos = [member(f"top/{number}", **headers) for number, headers in enumerate(odd)]
+    archive = make_tar(
+        tmp_path / TAR, [(info, b"") for info in (*infos, member("top/good", mtime="1.5"), member("else", mtime="nan"))]
+    )
+    report = engine.import_(ImportRequest(path=str(archive), root="top"))
+    assert [(problem.path, problem.text.split("'")[1]) for problem in report.problems] == [
+        ("0", "nan"),
+        ("1", "inf"),
+        ("2", "1e30"),
+        ("3", str(1 << 70)),
+        ("4", "-5"),
+        ("5", "root"),
+    ]
+    assert {e.attributes.uid for e in engine.entries(report.backups[0]) if e.path in "35"} == {65534}
 
 
 def test_a_header_that_claims_to_be_huge_is_never_read(engine: Cronos, tmp_path: Path) -> None:

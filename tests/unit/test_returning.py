@@ -40,6 +40,29 @@ def test_the_last_word_of_the_log_counts(records: list[dict[str, Any]], place: s
     assert replay(records).places.get("a") == place
 
 
+@pytest.mark.parametrize(
+    ("records", "doubtful"),
+    [
+        ([CREATED, entry("delete", backups=["a"])], set()),
+        ([CREATED, entry("delete", backups=["a"]), entry("compact", "interrupted", backups=["a"])], {"a"}),
+        (
+            [
+                CREATED,
+                entry("delete", backups=["a"]),
+                entry("compact", "failed", backups=["a"]),
+                entry("undelete", backups=["a"]),
+            ],
+            set(),
+        ),
+        ([CREATED, entry("compact", "begun", backups=["a"])], set()),  # which drops only what is in the trash
+        ([entry("recover", "rolled back", restore_point="a")], {"a"}),
+        ([entry("restore", restore_point="a"), entry("recover", "rolled back", restore_point="a")], set()),
+    ],
+)
+def test_what_a_killed_run_may_have_dropped_or_never_made_is_in_doubt(records: list[dict[str, Any]], doubtful: set[str]) -> None:
+    assert replay(records).doubtful == doubtful
+
+
 def test_the_newest_tag_is_known() -> None:
     amended = entry("label", backup="a", tag="2" * 40)
     assert replay([CREATED, amended]).tags == {"a": "2" * 40}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,3 +174,27 @@ def _exec(git_dir: Path, args: list[str], environment: dict[str, str], output: P
 def test_importing_the_session_loads_no_process_machinery() -> None:
     code = "import sys; import cronos_git.git.session; sys.exit('subprocess' in sys.modules)"
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0
+
+
+def test_what_git_says_is_watched_as_it_comes_and_progress_is_no_part_of_an_error(tmp_path: Path) -> None:
+    git("init", "--bare", "--quiet", tmp_path / "x.git")
+    session = GitSession(tmp_path / "x.git")
+    blob = session.run("hash-object", "-w", "--stdin", stdin=b"text").stdout
+    seen: list[str] = []
+    done = session.run("pack-objects", "--progress", str(tmp_path / "pack"), stdin=blob, watch=seen.append)
+    assert re.fullmatch(rb"[0-9a-f]{40}\n", done.stdout)
+    assert any(line.startswith("Writing objects: 100% (1/1)") for line in seen)
+    assert not re.search(rb"\d%", done.stderr)
+    with pytest.raises(GitCommandError, match="expected object ID"):
+        session.run("pack-objects", "--progress", str(tmp_path / "pack"), stdin=b"nonsense\n", watch=seen.append)
+
+
+def test_a_watcher_that_has_enough_ends_git(tmp_path: Path) -> None:
+    git("init", "--bare", "--quiet", tmp_path / "x.git")
+
+    def enough(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    session = GitSession(tmp_path / "x.git")
+    with pytest.raises(KeyboardInterrupt):
+        session.run("pack-objects", "--progress", str(tmp_path / "pack"), stdin=b"", watch=enough)

@@ -206,7 +206,7 @@ def test_a_damaged_format_record_is_damage(store: Store, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "{"])
-def test_a_store_with_backups_but_no_format_record_is_told_how_to_write_it(store: Store, content: str | None) -> None:
+def test_a_store_with_backups_but_no_format_record_is_sent_to_repair(store: Store, content: str | None) -> None:
     put_backups(store, [make_backup()])
     (store.cronos_dir / "format.json").unlink()
     if content:
@@ -215,19 +215,24 @@ def test_a_store_with_backups_but_no_format_record_is_told_how_to_write_it(store
         Store.open(store.path)
     assert "Error" not in caught.value.message
     assert "ove it away" not in caught.value.hint
-    line = caught.value.hint[caught.value.hint.index("{") :]
-    (store.cronos_dir / "format.json").write_text(line.replace("/path/of/the/project", "/project"))
-    assert Store.open(store.path).project_root == "/project"
+    assert "cronos repair -n" in caught.value.hint
 
 
-def test_a_store_with_backups_but_no_config_is_told_how_to_write_it(store: Store) -> None:
+def test_a_store_with_backups_but_no_config_is_sent_to_repair(store: Store) -> None:
     put_backups(store, [make_backup()])
     (store.path / "config").unlink()
     with pytest.raises(StoreFormatError, match="The backups in it are untouched") as caught:
         Store.open(store.path)
-    assert f"git init --bare {store.path}" in caught.value.hint
-    git("init", "--quiet", "--bare", store.path)
-    assert len(Store.open(store.path).tags().oids) == 1
+    assert "cronos repair -n" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["config", "cronos/format.json"])
+def test_what_looks_like_a_damaged_store_is_sent_to_repair(store: Store, name: str) -> None:
+    (store.path / name).unlink()
+    with pytest.raises(StoreFormatError, match="looks like a damaged store") as caught:
+        Store.open(store.path)
+    assert caught.value.exit_status == 16
+    assert "cronos repair -n" in caught.value.hint
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])

@@ -343,3 +343,33 @@ def test_misfit_in_a_very_deep_tree_is_named(forge: Forge) -> None:
     path, _code, text = only(forge.damage())
     assert path == "meta:attributes" + "/d" * 1501
     assert "has 5 bytes" in text
+
+
+# --- the files that git needs ---
+
+
+@pytest.mark.parametrize("name", ["HEAD", "config"])
+@pytest.mark.parametrize("content", [bytes(40), b"", b"gar\xffbled["])
+def test_a_file_without_which_git_takes_the_store_for_none_is_damage(tmp_path: Path, name: str, content: bytes) -> None:
+    engine = make_engine(tmp_path)
+    make_tree(engine.project, {"a": "one"})
+    engine.snapshot(SnapshotRequest(name="a"))
+    assert all(check.ok for check in engine.checks() if check.name == "files")
+    (engine.store_path / name).write_bytes(content)
+    engine = make_engine(tmp_path)
+    for quick in (True, False):
+        [damage] = engine.verify(VerifyRequest(quick=quick)).damage
+        assert (damage.code, damage.backups) == ("record", ())
+        assert damage.text.startswith(f"{name} of the store is damaged")
+    [check] = [check for check in engine.checks() if not check.ok]
+    assert "cronos repair -n" in check.hint
+    engine.repair()
+    assert make_engine(tmp_path).verify().damage == ()
+
+
+def test_what_the_user_configured_is_no_damage(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    make_tree(engine.project, {"a": "one"})
+    engine.snapshot(SnapshotRequest(name="a"))
+    git("--git-dir", engine.store_path, "remote", "add", "away", "/somewhere")
+    assert engine.verify().damage == ()

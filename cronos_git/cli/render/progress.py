@@ -27,7 +27,10 @@ _PHASES = {
     "verify": "Verifying",
     "move": "Moving into place",
     "measure": "Measuring",
+    "compare": "Looking for similar contents",
+    "pack": "Packing",
 }
+_OF_OBJECTS = ("verify", "measure", "compare", "pack")
 
 
 class Watcher:
@@ -94,7 +97,13 @@ class Watcher:
         title = _PHASES.get(phase.phase, phase.phase.capitalize())
         total = phase.total_bytes or phase.total_files
         self._task = progress.add_task(
-            title, total=total, files=0, bytes=0, of_files=phase.total_files, of_bytes=phase.total_bytes
+            title,
+            total=total,
+            files=0,
+            bytes=0,
+            of_files=phase.total_files,
+            of_bytes=phase.total_bytes,
+            thing="object" if phase.phase in _OF_OBJECTS else "file",
         )
 
 
@@ -120,9 +129,10 @@ def _new_progress(output: Output) -> Progress:
 
 def figures(fields: dict[str, Any], elapsed_s: float) -> str:
     """Files and bytes done, with totals where they are known, and bytes a second: `12/40 files  1.0 MiB/2.0 MiB  512.0 KiB/s`."""
-    files = plural(fields["files"], "file")
+    thing = fields["thing"]
+    files = plural(fields["files"], thing)
     if fields["of_files"]:
-        files = f"{fields['files']:,}/{plural(fields['of_files'], 'file')}"
+        files = f"{fields['files']:,}/{plural(fields['of_files'], thing)}"
     parts = [files]
     if fields["bytes"]:
         done = size(fields["bytes"])
