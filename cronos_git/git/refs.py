@@ -10,6 +10,7 @@ Source: gitrepository-layout(5); refs/files-backend.c and refs/packed-backend.c 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -48,8 +49,7 @@ def read_ref(repository: Path, name: str) -> str | None:
     try:
         content = (repository / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        packed = re.search(rf"^([0-9a-f]{{40}}) {re.escape(name)}$", _packed(repository), re.MULTILINE)
-        return packed[1] if packed else None
+        return _parse_packed(_packed(repository), name.rpartition("/")[0] + "/")[0].get(name.rpartition("/")[2])
     except OSError as error:
         raise files.host_error(error, f"read {name}") from error
     match = _LOOSE.fullmatch(content)
@@ -81,12 +81,18 @@ def backup_tags(repository: Path, below: str = BACKUP_TAGS) -> BackupTags:
     """
     # Loose first, packed last: git removes a loose ref only after it has packed it, so in this order none can be missed.
     loose, damaged = _loose_tags(repository / below)
-    text = _packed(repository)
-    packed = re.findall(rf"^([0-9a-f]{{40}}) {below}([^/\n]+)$", text, re.MULTILINE)
-    line = _NOT_PACKED.search(text)
+    packed, line = _parse_packed(_packed(repository), below)
     if line is not None:
-        damaged["packed-refs"] = f"has a line that is no ref: {line[0][:80]!r}"
-    return BackupTags({name: oid for oid, name in packed} | loose, damaged)
+        damaged["packed-refs"] = f"has a line that is no ref: {line[:80]!r}"
+    return BackupTags({**packed, **loose}, damaged)
+
+
+@functools.lru_cache(maxsize=8)  # one command asks many times, and thousands of refs take milliseconds to read
+def _parse_packed(text: str, below: str) -> tuple[Mapping[str, str], str | None]:
+    """Object ids of the packed refs just *below*, by the last part of their names; and a line of the file that is no ref."""
+    packed = re.findall(rf"^([0-9a-f]{{40}}) {re.escape(below)}([^/\n]+)$", text, re.MULTILINE)
+    line = _NOT_PACKED.search(text)
+    return {name: oid for oid, name in packed}, line[0] if line else None
 
 
 def has_backup_tags(repository: Path) -> bool:
