@@ -10,7 +10,7 @@ root directory, the home directory (a `.git` for dotfiles does not make all of h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -22,11 +22,15 @@ from cronos_git.rules.config import Ignored, Layer, LayerName, Resolved, environ
 
 if TYPE_CHECKING:
     from cronos_git.engine import Cronos
+    from cronos_git.git.hookdirs import Whereabouts
     from cronos_git.rules.record import Identity
 
 SYSTEM_CONFIG = Path("/etc/cronos/config.toml")
 PROJECT_CONFIGS = ("cronos_config.json", "cronos.yaml", "pyproject.toml", "cronos.toml")
 """Configuration files at a project's root, lowest rank first."""
+
+_HOOK_MARK = "_CRONOS_HOOK"
+"""Set in a hook's child processes; not `CRONOS_…`, which is for settings."""
 
 _EGOS_SUFFIX = ".json"
 _YAML_SUFFIXES = (".yaml", ".yml")
@@ -292,6 +296,71 @@ def _objections(configuration: Configuration, force: bool) -> Iterator[tuple[str
                 f"{origin} lets the backups lie in {backup_dir}, but {fault}. They could be read or replaced there.",
                 "Take the others' permissions away, or set `backup_dir` in your own configuration.",
             )
+
+
+# --- hooks --------------------------------------------------------------------------------------------------------
+
+
+def find_repository(directory: str | None = None) -> Whereabouts | None:
+    """The user's Git repository at *directory*; None when there is none.
+
+    Args:
+        directory: Where to look, whatever repository the environment names; None for what git itself would take: the working
+            directory and, in a hook, `GIT_DIR`.
+
+    Raises:
+        ProjectError, GitCommandError, GitVersionError: It cannot be told.
+    """
+    from cronos_git.git.hookdirs import locate
+
+    if directory is None:
+        return locate(_working_directory(), os.environ)
+    return locate(settings_files.real_directory(directory), _without_repository(os.environ))
+
+
+def find_deploy_tree(directory: str | None = None) -> str | None:
+    """The directory to which a repository deploys, if its configuration names one; arguments and errors as before."""
+    from cronos_git.git.hookdirs import deploy_tree
+
+    if directory is None:
+        return deploy_tree(_working_directory(), os.environ)
+    return deploy_tree(Path(directory), _without_repository(os.environ))
+
+
+def _without_repository(environment: Mapping[str, str]) -> dict[str, str]:
+    """*environment* without what says which repository is meant; where configuration lies stays."""
+    return {name: value for name, value in environment.items() if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")}
+
+
+def enter_hook() -> bool:
+    """Note for all child processes that a hook is running; False when one was already."""
+    is_first = _HOOK_MARK not in os.environ
+    os.environ[_HOOK_MARK] = "1"
+    return is_first
+
+
+def hook_arguments(name: str, arguments: Sequence[str]) -> list[str]:
+    """What git gave a hook; the pre-commit framework passes a push's remote in the environment instead."""
+    told = [os.environ.get(f"PRE_COMMIT_REMOTE_{what}", "") for what in ("NAME", "URL")]
+    return told if name == "pre-push" and not arguments and all(told) else list(arguments)
+
+
+def command_path() -> str | None:
+    """Absolute path of the `cronos` command; None when it cannot be found."""
+    import shutil
+    import sys
+
+    called = Path(sys.argv[0])
+    if called.name == "cronos" and called.exists():
+        return os.path.abspath(called)
+    return shutil.which("cronos", path=os.path.dirname(sys.executable)) or shutil.which("cronos")
+
+
+def command_word() -> str:
+    """What to type to run `cronos` here."""
+    import shutil
+
+    return "cronos" if shutil.which("cronos") else command_path() or "cronos"
 
 
 def _identity() -> Identity:

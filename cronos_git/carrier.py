@@ -1,6 +1,6 @@
 """One project and its store: everything that carries backups out of it and into it.
 
-Owns the order of things: lock, do, log. Each step is `ops/`'s. Floor F8, between `mender.Mender` and `engine.Cronos`.
+Owns the order of things: lock, do, log. Each step is `ops/`'s. Floor F8, between `mender.Mender` and `courier.Courier`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from cronos_git import __version__
 from cronos_git.errors import CronosError
 from cronos_git.events import Finished, Noticed, Run, Started, tolerating
-from cronos_git.git.store import Store
 from cronos_git.mender import Mender
 from cronos_git.model import (
     Backup,
@@ -114,8 +112,7 @@ class Carrier(Mender):
         started = time.monotonic()
         run = run or Run()
         plan = self.plan_import(request)
-        if self._store_if_any() is None:
-            Store.create(self.store_path, project_root=str(self.project), created=self.clock.now(), tool_version=__version__)
+        self._make_store()
         with self._operation("import", run, source=str(request.path)) as told, self._writing(run):
             bundles.remove_leftover(self.store)
             run.emit(Started("import", len(plan.items)))

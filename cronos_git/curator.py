@@ -5,9 +5,11 @@ Owns the order of things: lock, check, do, log. Each step is `ops/`'s. Floor F8,
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 
+from cronos_git.errors import StoreLockedError
 from cronos_git.events import Run, tolerating
 from cronos_git.model import (
     AmendReport,
@@ -220,7 +222,7 @@ class Curator(Restorer):
         from cronos_git.ops import compact
 
         facts = {"backups": [backup.id for backup in plan.expired]}
-        with self._operation("compact", run, **facts) as told:
+        with self.store.objects_stay(shared=False), self._operation("compact", run, **facts) as told:
             begin = partial(self._log, "compact", facts, run, "begun")
             report = compact.apply(self.store, plan, self._catalog().backups, run, begin)
             told |= {"freed_bytes": report.freed_bytes, "unlogged": plan.idle}
@@ -235,7 +237,8 @@ class Curator(Restorer):
             deleted = compact.deleted_at(operations)
             going = compact.expired(self.trash(), deleted, self.clock.now(), self.settings.trash_days)
             if compact.is_worthwhile(self.store, going, operations):
-                return self._compact(self.plan_compact(), run)
+                with contextlib.suppress(StoreLockedError):  # a transfer is going on; the next backup compacts
+                    return self._compact(self.plan_compact(), run)
         return None
 
     def _require_whole(self, dropped: Sequence[Backup], run: Run) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cronos_git import __version__
-from cronos_git.carrier import Carrier
+from cronos_git.courier import Courier
 from cronos_git.events import Noticed, Run, tolerating
-from cronos_git.git.store import Store
 from cronos_git.model import SnapshotReport, SnapshotRequest
 
 
-class Cronos(Carrier):
+class Cronos(Courier):
     """The operations on one project. All that is no backup is inherited; the arguments are `Reader`'s."""
 
     # --- create and status ---
@@ -24,7 +22,7 @@ class Cronos(Carrier):
         """Take a backup; makes the store when the project has none.
 
         Raises:
-            ProjectError, ModuleScopeError, PatternError: The request cannot be met; nothing was written.
+            ProjectError, ModuleScopeError, PatternError, UsageError: The request cannot be met; nothing was written.
             StoreLockedError: Somebody else is writing.
             DiskFullError, AccessError, HostError, InterruptedRunError: No backup was made; earlier ones are untouched.
 
@@ -35,8 +33,7 @@ class Cronos(Carrier):
 
         run = run or Run()
         subject = self._subject(request)
-        if self._store_if_any() is None:
-            Store.create(self.store_path, project_root=str(self.project), created=self.clock.now(), tool_version=__version__)
+        self._make_store()
         with self._operation("create", run) as told, self._writing(run):
             lost = prune.lost_packs(self.store)  # now, as the new stat cache will tell of these packs no more
             backups = self._catalog().backups
@@ -56,4 +53,7 @@ class Cronos(Carrier):
                 safe = "The backup is safe; listing and restoring get slower."
                 with tolerating(run, "store.unfolded", "Packs were not folded", safe):
                     maintenance.fold(self.store)
+        if self.settings.auto_push and not report.unchanged:  # without the lock: another backup need not wait for a network
+            pushed, failure = self._auto_push(run)
+            report = replace(report, pushed=pushed, push_failed=failure)
         return report

@@ -207,6 +207,14 @@ class GitCommandError(HostError):
     code = "git.failed"
 
 
+class RemoteError(CronosError):
+    """A remote could not be reached, or did not take or give what it should; what is in the store is safe."""
+
+    code = "remote.failed"
+    exit_status = 14
+    retryable = True
+
+
 class InterruptedRunError(CronosError):
     """The run was cancelled (Ctrl-C, SIGTERM); nothing is half-done."""
 

@@ -18,8 +18,9 @@ class Started:
     """A phase begins. Totals are None while they are unknown.
 
     Attributes:
-        phase: `scan`, `store`, `restore`, `verify`, `move`, `measure`, `compare` or `pack`.
-        total_files: Files that the phase will handle; of `verify`, `compare` and `pack` objects.
+        phase: `scan`, `store`, `restore`, `verify`, `move`, `measure`, `compare`, `pack`,
+            `push` or `fetch`.
+        total_files: Files that the phase will handle; of `verify`, `compare`, `pack`, `push` and `fetch` objects.
         total_bytes: Bytes of their contents.
     """
 
@@ -43,7 +44,7 @@ class Noticed:
 
     Attributes:
         level: `info` or `warning`.
-        code: Stable dotted name.
+        code: Stable dotted name, one of `NOTICES`.
     """
 
     level: str
@@ -60,6 +61,29 @@ class Finished:
 
 
 Event = Started | Advanced | Noticed | Finished
+
+NOTICES = {
+    "compact.failed": "The compaction that a backup started did not happen; the backup is safe.",
+    "import.saved": "One of several imports is done.",
+    "oplog.unwritten": "What was done is done, but does not stand in the operation log.",
+    "prune.failed": "The retention rules were not applied after a backup; the backup is safe.",
+    "push.failed": "The backup is safe here, but was not sent to the remote of `auto_push`.",
+    "repair.alone": "The names of the remotes cannot be read, so none is asked for what is lost here.",
+    "restore.recovered": "A restore that had been killed is undone, or complete.",
+    "restore.rescued": "Somebody changed a file while a restore was rolled back; their version stands beside.",
+    "restore.uncleaned": "The restore is complete, but its staging directory is still there; the next command removes it.",
+    "restore.unjournalled": "The restore goes on without a journal; if it is killed, its staging directory stays.",
+    "restore.unrecovered": "A restore that was killed or failed is not cleaned up yet; `cronos recover` does it.",
+    "restore_point.kept": "The restore point of a restore that did not happen could not be moved to the trash.",
+    "scope.empty": "A backup of modules holds no file, as the rules leave out all of them.",
+    "statcache.unwritten": "The stat cache was not written; the next backup reads every file.",
+    "store.damaged": "Damage was met, or refs that are gone; `cronos verify` tells all of it, `cronos repair` mends it.",
+    "store.unfolded": "Small packs were not joined; the next backup tries again.",
+    "timeline.unmoved": "`git log` does not show a backup yet; the next backup moves the branch.",
+    "verify.unneeded": "Damage in the store that hits none of the backups that were checked.",
+    "verify.unnoted": "How much was read could not be noted, so a check in parts reads it again.",
+}
+"""Every code of a notice, and its meaning."""
 
 
 def _ignore(_event: Event) -> None:

@@ -14,7 +14,7 @@ from cronos_git.errors import CronosError
 from cronos_git.events import Run
 from cronos_git.model import Check, Damage, DrillReport, VerifyReport, VerifyRequest
 from cronos_git.ops import catalog
-from cronos_git.ops.absence import missing_refs
+from cronos_git.ops.absence import missing_refs, unread_lines
 from cronos_git.ops.catalog import Catalog
 
 _NEEDED_BY_GIT = frozenset(("HEAD", "config", "objects", "objects/pack", "refs"))
@@ -41,7 +41,7 @@ class Inspector(Curator):
         with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
             trash = self._trash_to_check(request)
             kept = catalog.read(self.store) if request.trash is not True else Catalog(backups=[], damaged=[])
-            absent = [] if request.backups or request.trash else missing_refs(self.store)
+            absent = [] if request.backups or request.trash else [*missing_refs(self.store), *unread_lines(self.store)]
             found = Catalog(backups=[*kept.backups, *trash.backups], damaged=[*kept.damaged, *trash.damaged, *absent])
             wanted = self._choose(request.backups, found) if request.backups else found.backups
             damaged = [*found.damaged, *(self._damaged_files() if not request.backups else ())]

@@ -1,24 +1,27 @@
 """One project and its store: what everything that writes needs. The lock, the recovery of killed restores, the operation log.
 
-Floor F8, between `reader.Reader` and the classes that write.
+Floor F8, between `historian.Historian` and the classes that write.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from functools import cached_property
+from pathlib import Path
 
-from cronos_git.errors import CronosError, InterruptedRunError, StoreLockedError
+from cronos_git import __version__
+from cronos_git.errors import CronosError, InterruptedRunError, RefusedError, StoreLockedError
 from cronos_git.events import Noticed, Run, tolerating
 from cronos_git.git.store import Store
+from cronos_git.historian import Historian
 from cronos_git.model import Backup, Operation, Recovery
 from cronos_git.ops import oplog
-from cronos_git.reader import Reader
 
 
-class Keeper(Reader):
+class Keeper(Historian):
     """Keeps a store in order; the arguments are `Reader`'s.
 
     Attributes:
@@ -33,6 +36,51 @@ class Keeper(Reader):
         store = super().store  # from here on `self.store` is this, also in what is called below
         self._recover_if_free(Run(emit=lambda event: self.notice(event) if isinstance(event, Noticed) else None))
         return store
+
+    def init(self) -> Store:
+        """The project's store, made when there is none; what stands in it stays.
+
+        Raises:
+            All errors of `store` but StoreMissingError; DiskFullError, AccessError, HostError: There is none.
+
+        Durability: when this returns, it survives a power cut.
+        """
+        self._make_store()
+        return self.store
+
+    def adopt(self, source: Path, *, force: bool = False) -> Store:
+        """Take over the store of a project that has moved here: it is renamed, and belongs to this project from now on.
+
+        Args:
+            force: Also when the project that it belongs to is still there.
+
+        Raises:
+            StoreMissingError, StoreFormatError: *source* is no store.
+            RefusedError: This project has a store already, or the other project is still there.
+            StoreLockedError, DiskFullError, AccessError, HostError: The store stands where it stood.
+
+        Durability: when this returns, it survives a power cut; if killed earlier, the same call again finishes.
+        """
+        store = Store.open(Path(os.path.realpath(source)))
+        before = store.project_root
+        if self.store_path.exists():
+            raise RefusedError(
+                f"{self.project} has a store already, {self.store_path}; two cannot become one.",
+                hint="`cronos fetch` can bring the backups of the other one here: add it as a remote.",
+            )
+        if before != str(self.project) and Path(before).is_dir() and not force:
+            raise RefusedError(
+                f"The store {store.path} holds the backups of {before}, which is still there.",
+                hint="If that is another copy of the project, leave it its store; with --force it is taken all the same.",
+            )
+        store.move(self.store_path, project_root=str(self.project))
+        self._log("adopt", {"source": str(source), "from": before}, Run())
+        return self.store
+
+    def _make_store(self) -> None:
+        """Make the store when the project has none."""
+        if self._store_if_any() is None:
+            Store.create(self.store_path, project_root=str(self.project), created=self.clock.now(), tool_version=__version__)
 
     # --- the operation log ---
 

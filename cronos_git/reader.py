@@ -72,6 +72,7 @@ class Reader:
         self.identity = identity
         self.notice: Callable[[Noticed], None] = lambda _noticed: None
         self._has_told_damage = False
+        self._has_looked_for_refs = False
 
     @cached_property
     def store(self) -> Store:
@@ -122,8 +123,9 @@ class Reader:
     def _catalog(self) -> catalog.Catalog:
         """All backups; when some cannot be read, that is told once."""
         found = catalog.read(self.store, sure=False)
-        if not found.backups and not self._has_told_damage:
-            self._tell_lost_refs()
+        if not self._has_looked_for_refs:
+            self._has_looked_for_refs = True
+            self._tell_lost_refs(found)
         if found.damaged and not self._has_told_damage:
             self._has_told_damage = True
             count = len(found.damaged)
@@ -131,13 +133,14 @@ class Reader:
             self.notice(Noticed("warning", "store.damaged", text))
         return found
 
-    def _tell_lost_refs(self) -> None:
-        """A store without backups that once had some must not pass for a new one."""
-        from cronos_git.ops.absence import missing_refs
+    def _tell_lost_refs(self, found: catalog.Catalog) -> None:
+        """A list must not pass for whole when refs of backups are gone, nor a store without any for a new one."""
+        from cronos_git.ops.absence import count_missing
 
-        if lost := missing_refs(self.store):
-            self._has_told_damage = True
-            text = f"The refs of {len(lost)} backups are gone, though nobody deleted them; `cronos repair` brings them back."
+        known = {backup.id for backup in found.backups}.union(*(damage.backups for damage in found.damaged))
+        if lost := count_missing(self.store, known):
+            refs, them = ("The ref of 1 backup is", "it") if lost == 1 else (f"The refs of {lost:,} backups are", "them")
+            text = f"{refs} gone, though nobody deleted {them}; `cronos repair` brings {them} back."
             self.notice(Noticed("warning", "store.damaged", text))
 
     def damaged(self) -> list[Damage]:

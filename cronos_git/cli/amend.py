@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
 from cronos_git.cli.create import legible, parse_metadata
 from cronos_git.cli.render.text import visible
@@ -16,7 +17,7 @@ from cronos_git.errors import UsageError
 from cronos_git.model import Amendment, AmendReport, AmendRequest
 
 _STATUSES = (6, 10, 11, 12, 13, 15, 16)
-_Backups = Annotated[list[str], typer.Argument(metavar="BACKUP", help="The backups.")]
+_Backups = Annotated[list[str], typer.Argument(metavar="BACKUP", help="The backups.", autocompletion=candidates.backups)]
 _Label = Annotated[str, typer.Argument(metavar="LABEL", help="The label.")]
 _DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would be changed.")]
 
@@ -69,7 +70,7 @@ def label_remove(context: typer.Context, label: _Label, backups: _Backups, dry_r
 )
 def describe(
     context: typer.Context,
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="The backup.")],
+    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="The backup.", autocompletion=candidates.backups)],
     message: Annotated[
         str | None, typer.Option("-m", "--message", metavar="TEXT", help="One line about it; '' for its name.")
     ] = None,

@@ -25,6 +25,7 @@ from cronos_git.cli.session import OpenEngine, Session
 from cronos_git.errors import CronosError
 
 _MODULES = {
+    "init": "init",
     "create": "create",
     "list": "listing",
     "show": "showing",
@@ -33,6 +34,10 @@ _MODULES = {
     "ls": "browse",
     "cat": "browse",
     "find": "browse",
+    "log": "history",
+    "blame": "history",
+    "grep": "history",
+    "bisect": "bisect",
     "restore": "restore",
     "undo": "restore",
     "operations": "operations",
@@ -49,15 +54,27 @@ _MODULES = {
     "describe": "amend",
     "export": "archives",
     "import": "archives",
+    "remote": "remote",
+    "push": "transfer",
+    "fetch": "transfer",
+    "sync": "transfer",
+    "clone": "transfer",
     "stats": "stats",
     "config": "settings",
+    "hooks": "hooks",
+    "deploy": "deploy",
     "doctor": "doctor",
     "completion": "completion",
     "git": "passthrough",
 }
 """The module of each command or group, in the order of the help."""
 
-_GROUPS = {"config": "Show, find or start the configuration.", "label": "Put labels on backups, or take them off."}
+_GROUPS = {
+    "config": "Show, find or start the configuration.",
+    "hooks": "Git hooks that take backups.",
+    "label": "Put labels on backups, or take them off.",
+    "remote": "Name other repositories that hold copies of the backups.",
+}
 _HELP_OPTIONS = ["-h", "--help"]
 _BROKEN_PIPE_STATUS = 128 + signal.SIGPIPE
 _PARSER_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -114,7 +131,7 @@ def _run(session: Session, arguments: Sequence[str]) -> int:
 
 
 def _dispatch(session: Session, arguments: Sequence[str]) -> int:
-    group: Any = _parser(arguments)
+    group: Any = parser(arguments)
     status = group.main(args=list(arguments), prog_name="cronos", standalone_mode=False, obj=session)
     return status if isinstance(status, int) else 0
 
@@ -188,7 +205,7 @@ def _ask_for_patience(_number: int, _frame: FrameType | None) -> None:
 # --- the parser ---------------------------------------------------------------------------------------------------
 
 
-def _parser(arguments: Sequence[str]) -> Any:
+def parser(arguments: Sequence[str]) -> Any:
     """The parser for *arguments*, with only the commands that are named there when any is."""
     named = [name for name in _MODULES if name in arguments]
     first = next((word for word in arguments if word in _MODULES or word in _HELP_OPTIONS), None)
@@ -201,14 +218,15 @@ def _parser(arguments: Sequence[str]) -> Any:
     for name in wanted:
         if name in groups:
             app.add_typer(groups[name], name=name)
-    for name in sorted(command.COMMANDS, key=_position):
+    for name in sorted(command.COMMANDS, key=position):
         parent, _, own = name.rpartition(" ")
         if name.partition(" ")[0] in wanted:
             _declare(groups.get(parent, app), own, command.COMMANDS[name])
     return _with_global_options(typer.main.get_command(app))
 
 
-def _position(name: str) -> int:
+def position(name: str) -> int:
+    """Where the command *name* stands in the help."""
     return list(_MODULES).index(name.partition(" ")[0])
 
 

@@ -8,8 +8,10 @@ from typing import IO, Annotated, cast
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
 from cronos_git.cli.listing import backup_table
+from cronos_git.cli.paths import inside, not_empty
 from cronos_git.cli.render.tables import Column, Table
 from cronos_git.cli.render.text import duration, local, plural, size, visible
 from cronos_git.cli.session import Session, session_of
@@ -47,7 +49,7 @@ _COLUMNS = (
 )
 def export(
     context: typer.Context,
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="The backup.")],
+    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="The backup.", autocompletion=candidates.backups)],
     file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write; - writes a tar to stdout.")],
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", show_default=False, help="Only these paths of the backup [all].")
@@ -68,7 +70,7 @@ def export(
     request = ExportRequest(
         backup=session.find(backup).id,
         file=file,
-        paths=tuple(path.strip("/") for path in paths or ()),
+        paths=tuple(inside(session.engine().project, path) for path in not_empty(paths or ())),
         format=cast(ExportFormat | None, chosen),
         force=force,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronos_git.cli import filters
+from cronos_git.cli import candidates, filters
 from cronos_git.cli.command import command
 from cronos_git.cli.paths import rooted
 from cronos_git.cli.render.tables import Column, Table, align
@@ -43,7 +43,12 @@ _FOUND_COLUMNS = (
 @command("ls", statuses=(6, 10, 12, 16), examples=("cronos ls latest", "cronos ls -l deploy:src", "cronos ls -r latest~1 --json"))
 def ls(
     context: typer.Context,
-    where: Annotated[str, typer.Argument(metavar="BACKUP[:PATH]", help="A backup, and a directory or file in it.")],
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="BACKUP[:PATH]", help="A backup, and a directory or file in it.", autocompletion=candidates.places
+        ),
+    ],
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Everything below.")] = False,
     long: Annotated[bool, typer.Option("-l", "--long", help="With mode, owner, group, size and time.")] = False,
 ) -> int:
@@ -99,7 +104,9 @@ def _length(own: Attributes) -> str:
 @command("cat", statuses=(6, 10, 12, 16), examples=("cronos cat latest:README.md", "cronos cat '@yesterday:src/app.py' > app.py"))
 def cat(
     context: typer.Context,
-    where: Annotated[str, typer.Argument(metavar="BACKUP:PATH", help="A backup, and a file in it.")],
+    where: Annotated[
+        str, typer.Argument(metavar="BACKUP:PATH", help="A backup, and a file in it.", autocompletion=candidates.places)
+    ],
 ) -> int:
     """Write a file of a backup to standard output, byte for byte."""
     from cronos_git.rules.identify import split_path

@@ -20,6 +20,7 @@ STATUSES = {
     11: "the store is locked",
     12: "backup not found or ambiguous",
     13: "refused for safety",
+    14: "remote failed, local result safe",
     15: "disk full, nothing changed",
     16: "store format or git version not supported",
     130: "interrupted, nothing half-done (143 by SIGTERM)",

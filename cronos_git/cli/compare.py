@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
 from cronos_git.cli.create import change_line
 from cronos_git.cli.paths import inside
@@ -27,10 +28,15 @@ _PATCH_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 )
 def diff(
     context: typer.Context,
-    old: Annotated[str, typer.Argument(metavar="A", help="The backup to start from.")],
+    old: Annotated[str, typer.Argument(metavar="A", help="The backup to start from.", autocompletion=candidates.backups)],
     rest: Annotated[
         list[str] | None,
-        typer.Argument(metavar="B|PATH", show_default=False, help="The backup to compare with, then paths."),
+        typer.Argument(
+            metavar="B|PATH",
+            show_default=False,
+            help="The backup to compare with, then paths.",
+            autocompletion=candidates.backups,
+        ),
     ] = None,
     stat: Annotated[bool, typer.Option("--stat", help="Lines added and removed in each file.")] = False,
     patch: Annotated[bool, typer.Option("-p", "--patch", help="The differences themselves, as git apply takes them.")] = False,
@@ -113,12 +119,13 @@ def _show(session: Session, differences: Iterable[FileDiff], *, stat: bool, patc
 def _show_patch(session: Session, difference: FileDiff) -> None:
     output, patch = session.output, difference.patch or b""
     if output.terminal:
-        output.lines(_patch_line(session, line) for line in patch.decode("utf-8", "surrogateescape").split("\n")[:-1])
+        output.lines(patch_line(session, line) for line in patch.decode("utf-8", "surrogateescape").split("\n")[:-1])
     else:
         output.content((patch,))
 
 
-def _patch_line(session: Session, line: str) -> str:
+def patch_line(session: Session, line: str) -> str:
+    """A line of a patch for a terminal, coloured and safe."""
     safe = "\t".join(map(visible, line.split("\t")))
     style = _PATCH_STYLES.get(line[:1])
     return session.output.paint(safe, style) if style else safe

@@ -16,13 +16,14 @@ from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import UsageError
 from cronos_git.model import Change, Excluded, SnapshotPlan, SnapshotReport, SnapshotRequest
 
+_UNSENT_STATUS = 14
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red"), "attributes": (".", "cyan")}
 _CHANGES_SHOWN = 100
 
 
 @command(
     "create",
-    statuses=(3, 11, 13, 15, 16),
+    statuses=(3, 11, 13, 14, 15, 16),
     examples=("cronos create", "cronos create deploy --type pre-deploy -m 'before 2.0' --label release", "cronos create -n"),
 )
 def create(
@@ -81,6 +82,8 @@ def create(
     with session.running() as run:
         report = engine.snapshot(request, run)
     _show_report(session, report)
+    if report.push_failed:
+        return _UNSENT_STATUS
     return 3 if report.problems else 0
 
 
@@ -103,7 +106,7 @@ def parse_metadata(pairs: Sequence[str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not key or not equals:
+        if not key.strip() or not equals:
             raise UsageError(f"--meta {pair!r} is not KEY=VALUE.", hint="Write it like --meta ticket=OPS-1.")
         found[key] = _metadata_value(value)
     return found
@@ -155,6 +158,8 @@ def _show_report(session: Session, report: SnapshotReport) -> None:
         if report.dropped:
             gone = f"{plural(len(report.dropped), 'deleted backup')} for good ({', '.join(report.dropped)})"
             output.note(f"Compacted the store: dropped {gone}, freed {size(report.freed_bytes)}.")
+        if report.pushed:
+            output.note(f"Sent {plural(len(report.pushed), 'backup')} to {session.engine().settings.auto_push}.")
     if not session.options.json:
         _note_excluded(session, report.excluded)
     output.problems(report.problems)

@@ -10,6 +10,7 @@ import typer
 
 from cronos_git.cli.paths import inside
 from cronos_git.cli.session import Session
+from cronos_git.errors import UsageError
 from cronos_git.model import Query
 
 SortKey = Literal["sequence", "created", "name", "size", "files", "type"]
@@ -41,7 +42,7 @@ def moment(session: Session, text: str | None, *, end: bool = False) -> datetime
     return parse_when(text, engine.clock.now(), engine.zone, end=end)
 
 
-def _scope_word(module: str) -> str:
+def scope_word(module: str) -> str:
     """A module as the names of scopes spell it."""
     from cronos_git.rules.names import slug
 
@@ -63,12 +64,18 @@ def query(
     reverse: bool = False,
     limit: int | None = None,
 ) -> Query:
-    """The query that these options ask for."""
+    """The query that these options ask for.
+
+    Raises:
+        UsageError: One is empty, or no time.
+    """
+    if "" in (module, contains):
+        raise UsageError("A module or path to look for cannot be empty.", hint="Give a name or path, or leave the option out.")
     return Query(
         types=tuple(types or ()),
         name=name,
         labels=tuple(labels or ()),
-        module=None if module is None else _scope_word(module),
+        module=None if module is None else scope_word(module),
         metadata={key: value for key, _, value in (pair.partition("=") for pair in metadata or ())},
         since=moment(session, since),
         until=moment(session, until, end=True),

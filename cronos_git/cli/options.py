@@ -40,6 +40,8 @@ def remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> 
     """Store a global option in the session when it was really given, so that a default never undoes an earlier one."""
     source = context.get_parameter_source(param.name or "")
     if source is not None and source.name == "COMMANDLINE":
+        if value == "":  # an unset variable, mostly; as a path it would be the working directory
+            raise typer.BadParameter("it is empty.")
         setattr(context.obj.options, param.name or "", value)
     return value
 
@@ -74,7 +76,15 @@ def declare(
         bool, typer.Option("-q", "--quiet", help="No notes, no progress; lists print ids only.", callback=remember)
     ] = False,
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Tell more; -vv shows the trace of an error.", callback=remember)
+        int,
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            show_default=False,
+            help="Tell more; -vv shows the trace of an error.",
+            callback=remember,
+        ),
     ] = 0,
     color: Annotated[
         ColorChoice, typer.Option("--color", metavar="WHEN", help="auto, always or never.", callback=remember)

@@ -7,6 +7,7 @@ file is looked at. Floor F11.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 
 from cronos_git.errors import UsageError
@@ -22,6 +23,17 @@ def inside(project: Path, word: str) -> str:
     if path == ".." or path.startswith("../"):
         raise UsageError(f"{word!r} lies outside the project {project}.", hint="Paths are given from the project's root.")
     return "" if path == "." else path
+
+
+def not_empty(words: Sequence[str]) -> Sequence[str]:
+    """*words*, when each names a path: an empty one is what became of a variable that was never set, and must not mean all.
+
+    Raises:
+        UsageError: One is empty.
+    """
+    if "" in words:
+        raise UsageError("A path is empty.", hint="Give `.` for the whole project.")
+    return words
 
 
 def rooted(project: Path, pattern: str) -> str:

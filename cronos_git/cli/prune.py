@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
 from cronos_git.cli.listing import backup_table
 from cronos_git.cli.render.tables import Column, Table
@@ -19,10 +20,10 @@ from cronos_git.model import Backup, Decision, PrunePlan, PruneReport, PruneRequ
 
 _COLUMNS = (
     Column(title="ID", style="bold"),
-    Column(title="SCOPE", silent="project", drop=2),
-    Column(title="CREATED", drop=1),
+    Column(title="SCOPE", silent="project", drop=1),
+    Column(title="CREATED", drop=2),  # the id tells it too
     Column(title="DECISION"),
-    Column(title="WHY", flexible=True),
+    Column(title="WHY", folds=True),
 )
 
 
@@ -103,7 +104,7 @@ def prune(
 )
 def delete(
     context: typer.Context,
-    backups: Annotated[list[str], typer.Argument(metavar="BACKUP", help="The backups.")],
+    backups: Annotated[list[str], typer.Argument(metavar="BACKUP", help="The backups.", autocompletion=candidates.backups)],
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only show which backups these are.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> int:
@@ -130,7 +131,10 @@ def delete(
 def undelete(
     context: typer.Context,
     backups: Annotated[
-        list[str] | None, typer.Argument(metavar="BACKUP", show_default=False, help="Backups in the trash; none lists them.")
+        list[str] | None,
+        typer.Argument(
+            metavar="BACKUP", show_default=False, help="Backups in the trash; none lists them.", autocompletion=candidates.trash
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only show which backups these are.")] = False,
 ) -> int:

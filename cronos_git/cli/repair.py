@@ -22,22 +22,25 @@ _LOSSES = (
 )
 
 
-@command("repair", statuses=(6, 10, 11, 13, 15, 16), examples=("cronos repair -n", "cronos repair", "cronos repair --json"))
+@command("repair", statuses=(6, 10, 11, 13, 14, 15, 16), examples=("cronos repair -n", "cronos repair", "cronos repair --json"))
 def repair(
     context: typer.Context,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no remote for what is lost.")] = False,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would be done.")] = False,
 ) -> int:
     """Make a damaged store whole again.
 
-    Indexes, refs and timelines are made anew from what is whole; lost objects are looked for in other packs and in the project's
-    files. What is damaged is moved to cronos/quarantine in the store, never deleted. A backup of which something is lost for good
-    keeps the rest; what is missing is listed, and ends with exit status 6.
+    Indexes, refs and timelines are made anew from what is whole; lost objects are looked for in other packs, in the project's
+    files, and then on the remotes. What is damaged is moved to cronos/quarantine in the store, never deleted: packs, refs,
+    journals of restores, lines of the operation log. A backup of which something is lost for good keeps the rest; what is
+    missing is listed, and ends with exit status 6. What is left of a large file stands beside it in the backup, in
+    NAME.damaged.
     """
     session = session_of(context)
     engine = session.engine()
     with session.running() as run:
-        report = None if dry_run else engine.repair(run)
-        plan = report.plan if report else engine.plan_repair(run)
+        report = None if dry_run else engine.repair(run, offline=offline)
+        plan = report.plan if report else engine.plan_repair(run, offline=offline)
     _show(session, plan, report)
     return _LOST_STATUS if plan.lost or (report and report.remaining) else 0
 
@@ -51,7 +54,7 @@ def _show(session: Session, plan: RepairPlan, report: RepairReport | None) -> No
         rows = [(step.action, visible(step.subject), visible(step.text)) for step in plan.steps]
         output.table(Table(columns=_STEPS, rows=rows))
     if plan.lost:
-        lost = [(loss.kind, loss.backup, visible(loss.path), loss.text) for loss in plan.lost]
+        lost = [(loss.kind, loss.backup, visible(loss.path), visible(loss.text)) for loss in plan.lost]
         output.table(Table(columns=_LOSSES, rows=lost))
     for note in plan.notes:
         output.note(visible(note))

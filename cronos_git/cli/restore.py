@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
-from cronos_git.cli.paths import inside
+from cronos_git.cli.paths import inside, not_empty
 from cronos_git.cli.restoring import carry_out
 from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import UsageError
@@ -32,7 +33,10 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 )
 def restore(
     context: typer.Context,
-    backup: Annotated[str, typer.Argument(metavar="BACKUP[:PATH]", help="A backup, perhaps with one path in it.")],
+    backup: Annotated[
+        str,
+        typer.Argument(metavar="BACKUP[:PATH]", help="A backup, perhaps with one path in it.", autocompletion=candidates.places),
+    ],
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", show_default=False, help="Only these files and directories.")
     ] = None,
@@ -49,7 +53,13 @@ def restore(
         list[str] | None, typer.Option("--module", metavar="MODULE", help="Only this module or path; may be repeated.")
     ] = None,
     base: Annotated[
-        str | None, typer.Option("--base", metavar="BACKUP", help="merge: what both sides come from [found by itself].")
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="BACKUP",
+            help="merge: what both sides come from [found by itself].",
+            autocompletion=candidates.backups,
+        ),
     ] = None,
     on_conflict: Annotated[
         OnConflict, typer.Option("--on-conflict", metavar="HOW", help="merge: abort, ours, theirs, markers or both.")
@@ -95,9 +105,9 @@ def restore(
     identifier, path = split_path(backup)
     request = RestoreRequest(
         backup=session.find(identifier, for_all=True).id,
-        paths=_wanted(session, [*([] if path is None else [path]), *(paths or ())]),
+        paths=_wanted(session, [*([] if path is None else [path]), *not_empty(paths or ())]),
         modules=tuple(modules or ()),
-        target=None if target is None else os.path.abspath(target),
+        target=None if target is None else _absolute(target),
         strategy=strategy,
         restore_point=False if no_restore_point else None,
         verify=verify,
@@ -120,6 +130,12 @@ def _wanted(session: Session, words: Sequence[str]) -> tuple[str, ...]:
     project = session.engine().project
     found = tuple(inside(project, word) for word in words)
     return () if "" in found else found
+
+
+def _absolute(target: str) -> str:
+    if not target:
+        raise UsageError("--to names no directory.", hint="Without --to the target is the project, or a new place beside it.")
+    return os.path.abspath(target)
 
 
 @command(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
 from cronos_git.cli.render.text import age, changes, local, plural, size, visible
 from cronos_git.cli.session import Session, session_of
@@ -17,7 +18,9 @@ from cronos_git.model import Backup
 @command("show", statuses=(6, 10, 12, 16), examples=("cronos show latest", "cronos show deploy --json"))
 def show(
     context: typer.Context,
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="A backup, in one of the forms below.")],
+    backup: Annotated[
+        str, typer.Argument(metavar="BACKUP", help="A backup, in one of the forms below.", autocompletion=candidates.backups)
+    ],
 ) -> int:
     """Show one backup: when, why, how much, under which rules, and what could not be saved fully.
 

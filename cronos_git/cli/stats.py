@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cronos_git.cli import filters
+from cronos_git.cli import candidates, filters
 from cronos_git.cli.command import command
 from cronos_git.cli.render.tables import Column, Table
 from cronos_git.cli.render.text import local, plural, size, visible
@@ -62,7 +62,12 @@ def stats(
     context: typer.Context,
     backups: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BACKUP", show_default=False, help="Tell of these; with --paths, of one [all, latest]."),
+        typer.Argument(
+            metavar="BACKUP",
+            show_default=False,
+            help="Tell of these; with --paths, of one [all, latest].",
+            autocompletion=candidates.backups,
+        ),
     ] = None,
     each: Annotated[bool, typer.Option("--backups", help="What each backup takes.")] = False,
     paths: Annotated[bool, typer.Option("--paths", help="The biggest files, and the paths that the store grows by.")] = False,

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from cronos_git.cli import candidates
 from cronos_git.cli.command import command
+from cronos_git.cli.remote import check_remote
 from cronos_git.cli.render.tables import Column, Table
 from cronos_git.cli.render.text import age, duration, local, plural, size, visible
 from cronos_git.cli.session import Session, session_of
@@ -26,6 +28,7 @@ _COLUMNS = (
     Column(title="PATH", style="bold"),
     Column(title="TEXT", flexible=True, drop=2),
 )
+_PATHS_SHOWN = 20
 _DIFFERENCES = (
     Column(title="DIFFERENCE", style="red"),
     Column(title="PATH", style="bold"),
@@ -48,24 +51,30 @@ _Scratch = Annotated[
     Path | None,
     typer.Option("--scratch", metavar="DIR", show_default=False, help="Where the drill restores to [temporary files]."),
 ]
+_Remote = Annotated[
+    str | None,
+    typer.Option("--remote", metavar="NAME", show_default=False, help="Check what this remote has; all of it is got for that."),
+]
 
 
 @command(
     "verify",
-    statuses=(3, 6, 10, 11, 12, 13, 15, 16),
+    statuses=(3, 6, 10, 11, 12, 13, 14, 15, 16),
     examples=(
         "cronos verify",
         "cronos verify latest --quick",
         "cronos verify --read 10%",
         "cronos verify --max-time 5m",
         "cronos verify --drill",
+        "cronos verify --remote origin",
         "cronos verify --json",
     ),
 )
 def verify(
     context: typer.Context,
     backups: Annotated[
-        list[str] | None, typer.Argument(metavar="BACKUP", show_default=False, help="Which backups [all].")
+        list[str] | None,
+        typer.Argument(metavar="BACKUP", show_default=False, help="Which backups [all].", autocompletion=candidates.backups),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only check that nothing is missing; read no content.")] = False,
     read: _Read = None,
@@ -74,16 +83,23 @@ def verify(
     trash: _Trash = None,
     drill: Annotated[bool, typer.Option("--drill", help="Restore a backup on trial, compare, remove it again.")] = False,
     scratch: _Scratch = None,
+    remote: _Remote = None,
 ) -> int:
     """Check that the backups are whole: every object is there, and every byte hashes to its name.
 
     With --read or --max-time it checks that nothing is missing and reads a part of what is stored: what was not read for the
     longest time, so that run after run all of it is read. Backups in the trash are checked too. With --drill it restores a backup
-    (the latest) into a private directory, compares what is there with the backup, and removes it.
+    (the latest) into a private directory, compares what is there with the backup, and removes it. With --remote it checks that a
+    remote has every backup as it is here, and that all it has is whole; with --quick too it only compares ids.
 
-    Damage is listed with the backups and paths it hits, and ends with exit status 6.
+    Damage is listed with the backups and paths it hits, and ends with exit status 6. Of much damage the list tells the counts and
+    the first paths; -v and --json name every object and path.
     """
     session = session_of(context)
+    if remote is not None:
+        if read or max_time or resume or trash is not None or drill or backups or scratch:
+            raise UsageError("A remote is checked as a whole.", hint="Give --remote alone, or with --quick.")
+        return check_remote(session, remote, read=not quick)
     if drill:
         if quick or read or max_time or resume or trash is not None or len(backups or ()) > 1:
             raise UsageError(
@@ -140,7 +156,10 @@ def _show(session: Session, report: VerifyReport, request: VerifyRequest) -> Non
         return
     if report.damage:
         found = _by_path(report.damage)
-        output.table(Table(columns=_COLUMNS, rows=[_row(damage, report.trash) for damage in found]))
+        shown = found if session.options.verbose else _condensed(found)
+        output.table(Table(columns=_COLUMNS, rows=[_row(damage, report.trash) for damage in shown]))
+        if hidden := sum(map(len, found)) - sum(map(len, shown)):
+            output.note(f"{plural(hidden, 'finding')} more; -v lists all.")
         output.warning(f"Damaged: {_counts(found)}. `cronos repair -n` tells what can be mended.")
         if all(damage.backups and set(damage.backups) <= set(report.trash) for damage in report.damage):
             output.note("Only backups in the trash are hit; `cronos verify --no-trash` leaves them out.")
@@ -176,9 +195,22 @@ def _by_path(damage: Sequence[Damage]) -> list[list[Damage]]:
     return list(found.values())
 
 
+def _condensed(found: Sequence[Sequence[Damage]]) -> list[list[Damage]]:
+    """A damaged index takes thousands of objects away: the first paths, and what hits no path as one row for each kind."""
+    rows: dict[object, list[Damage]] = {}
+    paths = 0
+    for damage in found:
+        paths += bool(damage[0].path)
+        if damage[0].path and paths <= _PATHS_SHOWN:
+            rows[paths] = list(damage)
+        elif not damage[0].path:
+            rows.setdefault(damage[0].code if damage[0].oid else damage[0].text, []).extend(damage)
+    return list(rows.values())
+
+
 def _counts(found: Sequence[Sequence[Damage]]) -> str:
     paths = sum(bool(damage[0].path) for damage in found)
-    parts = (paths, "path", "paths"), (len(found) - paths, "tag, commit or pack", "tags, commits or packs")
+    parts = (paths, "path", "paths"), (len(found) - paths, "tag, commit, pack or file", "tags, commits, packs or files")
     return ", ".join(plural(number, one, many) for number, one, many in parts if number)
 
 

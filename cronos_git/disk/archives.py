@@ -6,6 +6,7 @@ Nothing is ever unpacked onto the disk. Floor F5.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
@@ -27,7 +28,7 @@ from cronos_git.model import Attributes, SourceKind
 PIECE_BYTES = 1 << 20
 """How much of a member is read at a time."""
 
-Compression = Literal["", "gz", "xz", "zst"]
+Compression = Literal["", "gz", "bz2", "xz", "zst"]
 
 _LEVEL_GZIP = 6
 _LEVEL_ZSTD = 3
@@ -40,6 +41,7 @@ _MAGIC: tuple[tuple[bytes, SourceKind, Compression], ...] = (
     (b"# v2 git bundle\n", "bundle", ""),
     (b"# v3 git bundle\n", "bundle", ""),
     (b"\x1f\x8b", "tar", "gz"),
+    (b"BZh", "tar", "bz2"),
     (b"\xfd7zXZ\0", "tar", "xz"),
     (b"\x28\xb5\x2f\xfd", "tar", "zst"),
 )
@@ -121,6 +123,8 @@ def reading(path: Path) -> Iterator[None]:
     except _DAMAGED as error:
         raise damaged(path, str(error) or type(error).__name__) from error
     except OSError as error:
+        if error.errno is None:  # not the system's, but bz2's word for data that is none
+            raise damaged(path, str(error)) from error
         raise files.host_error(error, f"read {path}") from error
 
 
@@ -144,9 +148,12 @@ def decompressed(file: IO[bytes], compression: Compression) -> Iterator[IO[bytes
     elif compression == "gz":
         with gzip.GzipFile(fileobj=file, mode="rb") as unzipped:
             yield cast("IO[bytes]", unzipped)
+    elif compression == "bz2":
+        with bz2.BZ2File(file, "rb") as unpacked:
+            yield cast("IO[bytes]", unpacked)
     elif compression == "xz":
-        with lzma.LZMAFile(file, "rb") as unpacked:
-            yield unpacked
+        with lzma.LZMAFile(file, "rb") as unxzed:
+            yield cast("IO[bytes]", unxzed)
     else:
         yield file
 

@@ -85,11 +85,13 @@ def read_link(dir_fd: int, entry: Found) -> Reading:
     return Reading(entry, body=target, xattrs=xattrs_beneath(dir_fd, entry.name))
 
 
-def read_now(root: str, path: str) -> bytes:
-    """The content of a file, or the target of a symlink, as it is at this moment; no link on the way is followed.
+@contextlib.contextmanager
+def located(root: str, path: str) -> Iterator[tuple[int, Found]]:
+    """The directory of *path*, reached through no link and open for the length of the block; and what is at *path* now.
 
     Raises:
-        OSError: It is gone or cannot be read.
+        ProjectError: The project is gone or cannot be read.
+        OSError: The way to *path*, or what was there, is gone or cannot be read.
     """
     parent, _, name = path.rpartition("/")
     root_fd = walk.open_project(root)
@@ -98,10 +100,19 @@ def read_now(root: str, path: str) -> bytes:
     finally:
         os.close(root_fd)
     try:
-        info = found(name, os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
-        reading = read_link(dir_fd, info) if stat.S_ISLNK(info.mode) else read_file(dir_fd, info)
+        yield dir_fd, found(name, os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
     finally:
         os.close(dir_fd)
+
+
+def read_now(root: str, path: str) -> bytes:
+    """The content of a file, or the target of a symlink, as it is at this moment; no link on the way is followed.
+
+    Raises:
+        ProjectError, OSError: As `located`, or it cannot be read.
+    """
+    with located(root, path) as (dir_fd, entry):
+        reading = read_link(dir_fd, entry) if stat.S_ISLNK(entry.mode) else read_file(dir_fd, entry)
     if reading.status in ("vanished", "unreadable"):
         raise OSError(reading.why)
     return reading.body

@@ -173,10 +173,9 @@ class TarReader:
                     self.comment = self.comment or tar.pax_headers.get("comment", "")
                     yield _member(tar, info, self.path)
                     _forget_members(tar)
-            if not stream.last:
-                raise damaged(self.path, "it has no end")
-            stream.seek(stream.tell() + _PADDING_MAX_BYTES)  # for a compressed one has its checksum behind the padding
-            if stream.last:
+            if stream.last != bytes(tarfile.BLOCKSIZE):  # where tarfile stops without a word
+                raise damaged(self.path, "a header in it is none" if stream.last else "it has no end")
+            if not stream.ends_in_zeros(_PADDING_MAX_BYTES):  # which also finds the checksum of a compressed one
                 raise damaged(self.path, "more follows after its end")
 
 
@@ -287,3 +286,12 @@ class _Forward(io.RawIOBase):
         while self._position < position and self.read(min(position - self._position, PIECE_BYTES)):
             continue
         return self._position
+
+    def ends_in_zeros(self, limit_bytes: int) -> bool:
+        """Whether zeros, fewer than *limit_bytes*, are all that is left; reads them."""
+        for _ in range(limit_bytes // PIECE_BYTES):
+            if not (piece := self.read(PIECE_BYTES)):
+                return True
+            if piece.strip(b"\0"):
+                return False
+        return False

@@ -33,14 +33,20 @@ COMMENT_MAX_BYTES = zipfile.ZIP_MAX_COMMENT
 EARLIEST_S, LATEST_S = 315_532_800, (1 << 31) - 1
 """Times (1980-01-01 to 2038-01-19) that every tool reads from a zip."""
 
-_NOT_PORTABLE = re.compile("[%\\\\\udc80-\udcff]")
+_STRANGE = re.compile("[\\\\\udc80-\udcff]|^[A-Za-z]:")
+_NOT_PORTABLE = re.compile("[%\\\\\udc80-\udcff]|(?<=^[A-Za-z]):")
 
 
 def zip_name(path: str) -> str:
-    """The name of *path* in a zip that every tool reads alike; only what is no UTF-8, `%` beside such, and backslashes change."""
-    if not re.search("[\\\\\udc80-\udcff]", path):
-        return path
-    return _NOT_PORTABLE.sub(lambda match: f"%{os.fsencode(match[0])[0]:02X}", path)
+    """The name of *path* in a zip that every tool reads alike.
+
+    Only backslashes, what is no UTF-8, the colon of what looks like a drive, and `%` in the same part of the path change.
+    """
+    return "/".join(_NOT_PORTABLE.sub(_escaped, part) if _STRANGE.search(part) else part for part in path.split("/"))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"%{os.fsencode(match[0])[0]:02X}"
 
 
 # --- writing --------------------------------------------------------------------------------------------------------

@@ -12,17 +12,15 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cronos_git.disk import files, stage
 from cronos_git.disk.archives import damaged, open_archive
-from cronos_git.disk.directories import make_directory
-from cronos_git.errors import DiskFullError, GitCommandError, ObjectMissingError, RefusedError
+from cronos_git.errors import DiskFullError, GitCommandError, RefusedError
 from cronos_git.git import layout
-from cronos_git.git.pack import keep_pack
-from cronos_git.git.packindex import ObjectIndex
+from cronos_git.git.incoming import Quarantine, borrowing, build
 from cronos_git.git.refs import BACKUP_TAGS
 from cronos_git.git.session import GitSession
 from cronos_git.git.store import Store
@@ -51,9 +49,9 @@ def write_bundle(store: Store, backup: Backup, path: Path) -> None:
     place = path.with_name(path.name + ".git")
     refs = {"refs/heads/main": backup.commit, BACKUP_TAGS + backup.id: backup.tag}
     content: dict[str, bytes | None] = {name: f"{oid}\n".encode() for name, oid in refs.items()}
-    content["objects/info/alternates"] = _quoted(os.fsencode(store.path / "objects"))
+    content |= borrowing(store)
     try:
-        _build(place, {**layout.skeleton(b"{}\n"), **content})
+        build(place, {**layout.skeleton(b"{}\n"), **content})
         session = GitSession(place)
         session.run("bundle", "create", "--quiet", str(path), "HEAD", *refs)
         session.run("bundle", "verify", "--quiet", str(path))
@@ -64,19 +62,6 @@ def write_bundle(store: Store, backup: Backup, path: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             stage.remove_tree(place)
-
-
-def _quoted(path: bytes) -> bytes:
-    """A line of `objects/info/alternates`, whatever is in the path."""
-    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"\n'
-
-
-def _build(place: Path, content: Mapping[str, bytes | None]) -> None:
-    """Make a repository that nobody will need after this; None stands for a directory."""
-    for name, text in content.items():
-        make_directory(place / name if text is None else (place / name).parent)
-        if text is not None:
-            files.write_disposable(place / name, text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,50 +109,6 @@ def read_bundle(path: Path) -> Bundle:
     raise damaged(path, "its header has no end")
 
 
-class Quarantine:
-    """The objects of a bundle, apart from the store; made by `quarantine`."""
-
-    def __init__(self, path: Path) -> None:
-        self._pack_dir = path / "objects" / "pack"
-        self._index = ObjectIndex(self._pack_dir)
-
-    def read(self, oid: str, /) -> tuple[str, bytes]:
-        """Kind and body of an object, as `listing.ObjectReader`."""
-        found = self._index.read(bytes.fromhex(oid))
-        if found is None:
-            raise ObjectMissingError(f"Object {oid} is not in the bundle.", oid=oid)
-        return found
-
-    def admit(self, store: Store) -> list[Path]:
-        """Move the packs into the store; their `.keep` files, to be removed once refs lead to the objects.
-
-        Durability: when this returns, the packs survive a power cut; if killed earlier, at most objects that nothing names are
-        in the store.
-        """
-        keeps = []
-        try:
-            for pack in sorted(self._pack_dir.glob("*.pack")):
-                for part in (pack, pack.with_suffix(".idx")):
-                    _flush(part)
-                target = store.pack_dir / pack.name
-                keeps.append(keep_pack(target))
-                files.rename(pack, target)
-                files.rename(pack.with_suffix(".idx"), target.with_suffix(".idx"))
-            files.fsync_directory(store.pack_dir)
-        except OSError as error:
-            raise files.host_error(error, "move the pack of a bundle into the store") from error
-        store.refresh()
-        return keeps
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        files.fsync_file(fd, path)
-    finally:
-        os.close(fd)
-
-
 @contextlib.contextmanager
 def quarantine(store: Store, bundle: Bundle) -> Iterator[Quarantine]:
     """Unpack and check a bundle apart from the store, for the length of the block.
@@ -186,7 +127,7 @@ def quarantine(store: Store, bundle: Bundle) -> Iterator[Quarantine]:
     _refuse_large(bundle.path, store)
     try:
         remove_leftover(store)
-        _build(path, layout.skeleton(b"{}\n"))
+        build(path, layout.skeleton(b"{}\n"))
         session = GitSession(path)
         source = str(bundle.path.resolve())
         refs = f"+{BACKUP_TAGS}*:{BACKUP_TAGS}*"

@@ -6,22 +6,26 @@ with remotes in it, is left as it is. Floor F6.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cronos_git.disk import files
 from cronos_git.disk.directories import make_directory
-from cronos_git.errors import DamageError
+from cronos_git.errors import CronosError, DamageError
 from cronos_git.git.layout import skeleton
 from cronos_git.git.quarantine import Quarantine
 from cronos_git.git.refs import read_ref
 from cronos_git.git.session import GitSession
 from cronos_git.git.store import store_path
+from cronos_git.rules.remotes import check_name, check_url
 
 _TRUTH = re.compile("true|false|yes|no|on|off", re.IGNORECASE)
+_REMOTE = re.compile(r'^\[remote "([^"\n]+)"\]\n\turl = "((?:[^"\\\n]|\\.)*)"$', re.MULTILINE)
 _NUMBER = re.compile("[0-9]+[kmg]?", re.IGNORECASE)
 _DIRECTORIES = ("objects", "objects/pack", "refs")
 """What Git needs; the others come and go."""
@@ -33,7 +37,7 @@ class Flaw:
 
     Attributes:
         name: Its relative path.
-        what: `gone` or `damaged`.
+        what: `gone` or `damaged`, and what else is to be said.
         content: What it must hold; None for a directory.
     """
 
@@ -64,6 +68,34 @@ def find_flaws(store: Path, format_record: bytes) -> list[Flaw]:
         elif not _is_sound(store, name, content):
             found.append(Flaw(name=name, what="damaged", content=content))
     return sorted(found, key=lambda flaw: flaw.name == "config")  # only with its directories does git read a configuration
+
+
+def with_remotes(store: Path, flaw: Flaw, noted: Mapping[str, str]) -> Flaw:
+    """The flaw of a configuration that will hold remotes again: those that it still tells of, and others that are *noted*.
+
+    Args:
+        noted: URLs by name.
+    """
+    urls = {**noted, **_remotes_left(store / flaw.name)}
+    if not urls:
+        return flaw
+    sections = "".join(f'[remote "{name}"]\n\turl = "{_quoted(urls[name])}"\n' for name in sorted(urls))
+    what = f"{flaw.what}; it gets the remotes {', '.join(sorted(urls))} again"
+    return replace(flaw, what=what, content=(flaw.content or b"") + os.fsencode(sections))
+
+
+def _remotes_left(configuration: Path) -> dict[str, str]:
+    """The remotes of which a damaged configuration still tells just as CRONOS writes them, URLs by name."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name, quoted in _REMOTE.findall(os.fsdecode(configuration.read_bytes())):
+            with contextlib.suppress(CronosError):
+                found[check_name(name)] = check_url(re.sub(r"\\(.)", r"\1", quoted))
+    return found
+
+
+def _quoted(url: str) -> str:
+    return url.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def mend(store: Path, flaws: list[Flaw], quarantine: Quarantine) -> None:

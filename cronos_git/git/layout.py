@@ -51,8 +51,8 @@ _CONFIG = b"""\
 \tunpackLimit = 1
 """
 
-# Wins over every .gitattributes, so that even a checkout by stock git gives the bytes that were backed up.
-_ATTRIBUTES = b"* -text -eol -ident -filter -working-tree-encoding\n"
+# Wins over every .gitattributes, so that even a checkout or an archive by stock git gives the bytes that were backed up.
+_ATTRIBUTES = b"* -text -eol -ident -filter -working-tree-encoding -export-ignore -export-subst\n"
 
 _REPAIR_HINT = "Leave the store where it is: `cronos repair -n` tells what can be mended, `cronos repair` mends it."
 

@@ -218,6 +218,8 @@ def read_tables(pack_dir: Path) -> tuple[list[PackTable], list[PackProblem]]:
 def _listing(pack_dir: Path) -> set[str]:
     try:
         return {name for name in os.listdir(pack_dir) if name.startswith("pack-")}
+    except FileNotFoundError:
+        return set()
     except OSError as error:
         raise files.host_error(error, "read the store's packs") from error
 

@@ -176,6 +176,29 @@ def exec_git(git_dir: Path, args: Sequence[str], environment: Mapping[str, str])
     os.execve(argv[0], argv, clean)  # noqa: S606 - there is no shell, which is the point
 
 
+def ask(directory: Path, *args: str, environment: Mapping[str, str]) -> Completed:
+    """What stock git answers about the user's own repository at *directory*, with the configuration that holds for them there.
+
+    Only for questions (`rev-parse`, `config --get`); whatever changes something is run by `GitSession`.
+
+    Args:
+        environment: The user's environment variables. Those that name a repository count; leave them out where *directory* shall.
+
+    Raises:
+        GitCommandError: It could not be started.
+        GitVersionError: There is no git.
+    """
+    import subprocess
+
+    argv = [program(), "-C", os.fspath(directory), *args]
+    on_start(argv)
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, env=dict(environment), check=False)
+    except OSError as error:
+        raise _failed(args, f"could not be started: {error.strerror}", b"") from error
+    return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
 def git_version() -> tuple[int, int, int]:
     """The version of the git that is found, as numbers.
 
@@ -210,17 +233,25 @@ def require_git() -> tuple[int, int, int]:
     return version
 
 
-def _command(git_dir: Path | None, settings: Sequence[str], args: Sequence[str]) -> list[str]:
-    # Looked up as any program is, in the PATH of this process: git may be installed where only the user's PATH leads.
-    program = shutil.which("git")
-    if program is None:
+def program() -> str:
+    """The path of git, looked up as any program is in the PATH of this process: it may be where only the user's PATH leads.
+
+    Raises:
+        GitVersionError: There is none.
+    """
+    found = shutil.which("git")
+    if found is None:
         raise GitVersionError(
             "git is not installed, or not in PATH; this needs it. Backups are not affected.",
             hint=f"Install git {_dotted(MINIMUM_GIT)} or later (https://git-scm.com/downloads).",
         )
+    return found
+
+
+def _command(git_dir: Path | None, settings: Sequence[str], args: Sequence[str]) -> list[str]:
     options = [part for setting in settings for part in ("-c", setting)]
     place = [] if git_dir is None else [f"--git-dir={os.fspath(git_dir)}"]
-    return [program, *options, *place, *args]
+    return [program(), *options, *place, *args]
 
 
 def _failed(args: Sequence[str], how: str, stderr: bytes) -> GitCommandError:

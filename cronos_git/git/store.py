@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cronos_git.disk import files
-from cronos_git.disk.directories import build_directory
+from cronos_git.disk.directories import build_directory, make_directory
 from cronos_git.errors import ObjectMissingError, RefusedError
 from cronos_git.git import layout, refs
 from cronos_git.git.loose import read_loose
@@ -87,6 +88,29 @@ class Store:
         except OSError as error:
             raise files.host_error(error, f"open the store {path}") from error
 
+    def move(self, path: Path, *, project_root: str) -> Store:
+        """Let the store be that of a project elsewhere: record *project_root*, then rename it to *path*, where nothing stands.
+
+        Raises:
+            StoreLockedError: Somebody is at work in it.
+            DiskFullError, AccessError, HostError: It stands where it stood; *path* is on another file system, for example.
+
+        Durability: when this returns, both survive a power cut; if killed in between, the same call again finishes.
+        """
+        mark = self.cronos_dir / "format.json"
+        with self.lock():
+            before = mark.read_bytes()
+            make_directory(path.parent)
+            files.write_durable(mark, format_json({**json.loads(before), "project_root": project_root}))
+            try:
+                files.rename(self.path, path)
+                files.fsync_directory(path.parent)
+            except OSError as error:
+                if mark.exists():  # else it has moved
+                    files.write_durable(mark, before)
+                raise files.host_error(error, f"move the store to {path}") from error
+        return type(self).open(path)
+
     @property
     def pack_dir(self) -> Path:
         """Where packs lie."""
@@ -123,6 +147,19 @@ class Store:
                 yield
             finally:
                 self._locked_exclusively = False
+
+    @contextlib.contextmanager
+    def objects_stay(self, *, shared: bool = True) -> Iterator[None]:
+        """Keep every compaction away, for a transfer that takes long and must not keep backups from being made.
+
+        Args:
+            shared: False for the compaction itself.
+
+        Raises:
+            StoreLockedError: A compaction, or for it a transfer, is going on.
+        """
+        with files.locked(self.cronos_dir / "objects.lock", shared=shared):
+            yield
 
     # --- objects ----------------------------------------------------------------------------------------------------
 

@@ -38,12 +38,21 @@ class Loss:
             in a directory; closed modes stand in), `record` (how the backup was made), `tag` (its labels and texts as far as only
             the tag held them), or `backup` (all of it).
         text: What that means.
+        left_in: Path in the rewritten backup of a new file that holds what is left of the content, joined; empty when nothing is.
+        left_bytes: Its size.
+        lost_bytes: How much of the content is lost; None when that is not known.
+        gaps: Where bytes are missing in that file, as offsets in it. With a single gap, that is also where they were in the
+            lost file.
     """
 
     backup: str
     path: str
     kind: Literal["content", "directory", "attributes", "record", "tag", "backup"]
     text: str
+    left_in: str = ""
+    left_bytes: int = 0
+    lost_bytes: int | None = None
+    gaps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,7 +219,7 @@ class Operation:
     """One entry of the operation log: something that CRONOS did, or tried to do, to a store or a target.
 
     Attributes:
-        verb: `create`, `restore`, `undo`, `recover`, `prune`, `delete`, `undelete` …
+        verb: One of `VERBS`; another version may have noted others.
         face: `cli`, `library`, `service`, `hook` or `schedule`.
         result: `done`, `failed`, `interrupted`; for `compact` also `begun`, before anything is dropped; for `recover` also
             `rolled back`, `finished` and `left`.
@@ -233,6 +233,30 @@ class Operation:
     host: str
     result: str
     facts: Mapping[str, object]
+
+
+VERBS = {
+    "adopt": "A store was taken over by a project that has moved.",
+    "compact": "What had been in the trash long enough was dropped for good (`begun`: is about to be); the rest was packed anew.",
+    "create": "A backup was taken.",
+    "delete": "Backups were moved to the trash by name.",
+    "describe": "Message, description or metadata of a backup were changed.",
+    "fetch": "Backups came from a remote.",
+    "import": "Archives, bundles or copies became backups.",
+    "label": "Labels were put on a backup or taken off.",
+    "pin": "A backup was pinned.",
+    "prune": "Backups were moved to the trash by the retention rules.",
+    "push": "Backups were sent to a remote, amended or removed there.",
+    "recover": "A restore that was killed was `rolled back` or `finished`; `left`: it could not be.",
+    "remote add": "A remote was named.",
+    "remote remove": "The name of a remote was removed.",
+    "repair": "The store was mended.",
+    "restore": "A backup was brought back.",
+    "undelete": "Backups came back from the trash.",
+    "undo": "A restore in place was taken back.",
+    "unpin": "The pin was taken off a backup.",
+}
+"""Every verb of the operation log, and what it tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

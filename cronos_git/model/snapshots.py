@@ -77,6 +77,8 @@ class SnapshotReport:
         pruned: Ids of the backups that retention moved to the trash afterwards.
         dropped: Ids of the backups that a compaction afterwards dropped from the trash for good.
         freed_bytes: What that compaction freed.
+        pushed: Ids of the backups that were sent to a remote afterwards.
+        push_failed: Why that failed; empty when it did not, or was not to be.
     """
 
     backup: Backup
@@ -91,6 +93,8 @@ class SnapshotReport:
     pruned: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     freed_bytes: int = 0
+    pushed: tuple[str, ...] = ()
+    push_failed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

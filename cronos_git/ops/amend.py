@@ -23,6 +23,7 @@ from cronos_git.ops import catalog
 from cronos_git.ops.undoing import METADATA_KEY
 from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.record import amend_tag, clean_line, parse_tag
+from cronos_git.rules.requests import check_labels, check_metadata
 
 _FIELDS = ("pinned", "labels", "message", "description", "metadata")
 
@@ -31,7 +32,7 @@ def plan(store: Store, backups: Iterable[Backup], request: AmendRequest) -> Amen
     """What *request* makes of *backups*, tag ids included; writes nothing.
 
     Raises:
-        UsageError: The request contradicts itself, a label is empty, or metadata cannot be said in JSON.
+        UsageError: The request contradicts itself, a label or key is empty, or metadata cannot be said in JSON.
         RefusedError: It would change what a restore point was taken for; `undo` goes by that.
         DamageError: A tag, or the ref of a backup, is damaged.
 
@@ -98,8 +99,8 @@ def facts_of(one: Amendment) -> dict[str, object]:
 
 def _check(request: AmendRequest) -> None:
     labels, without = _cleaned(request.add_labels), _cleaned(request.remove_labels)
-    if "" in (*labels, *without):
-        raise UsageError("A label cannot be empty.", hint="Give it at least one visible character.")
+    check_labels((*labels, *without))
+    check_metadata((*request.metadata, *request.remove_metadata))
     for twice in (
         *(label for label in labels if label in without),
         *(k for k in request.remove_metadata if k in request.metadata),

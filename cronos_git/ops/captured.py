@@ -60,14 +60,17 @@ class KeepingSink:
         self.kept = {} if kept is None else kept
 
     def add(self, kind: str, body: bytes) -> bytes:
+        """Pass an object on and keep it."""
         oid = self._sink.add(kind, body)
         self.kept[oid.hex()] = (kind, body)
         return oid
 
     def add_content(self, body: bytes) -> bytes:
+        """Pass the content of a file on, which is not kept."""
         return self._sink.add_content(body)
 
     def add_packed(self, objects: Iterable[tuple[bytes, bytes]]) -> None:
+        """Pass on what is deflated already, which is not kept."""
         self._sink.add_packed(objects)
 
 

@@ -23,6 +23,7 @@ from cronos_git.ops import tagcache
 from cronos_git.rules import identify
 from cronos_git.rules.identify import Resolution
 from cronos_git.rules.record import format_json, parse_tag
+from cronos_git.rules.requests import check_query
 
 _SORT_KEYS: dict[str, Callable[[Backup], object]] = {
     "sequence": lambda backup: backup.sequence,
@@ -164,8 +165,9 @@ def select(backups: Sequence[Backup], query: Query, holds: Callable[[Backup, str
         holds: Whether a backup holds a path; asked last, newest first, and no further than `query.limit` needs.
 
     Raises:
-        UsageError: There is no such order, or a negative limit.
+        UsageError: There is no such order, a negative limit, or an empty condition.
     """
+    check_query(query)
     key = _SORT_KEYS.get(query.sort)
     if key is None:
         raise UsageError(f"Backups cannot be sorted by {query.sort!r}.", hint=f"Sort by one of: {', '.join(_SORT_KEYS)}.")

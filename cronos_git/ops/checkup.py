@@ -12,7 +12,7 @@ from cronos_git.git.session import git_version, require_git
 from cronos_git.git.store import Store
 from cronos_git.model import Check
 from cronos_git.ops import catalog, journal
-from cronos_git.ops.absence import missing_refs
+from cronos_git.ops.absence import missing_refs, unread_lines
 from cronos_git.rules import deflate
 
 _LITTLE_BYTES = 1 << 30
@@ -32,7 +32,7 @@ def check(project: Path, store_path: Path) -> list[Check]:
     except CronosError as error:
         return [*found, Check(name="store", ok=False, text=error.message, hint=error.hint)]
     found.append(Check(name="store", ok=True, text=str(store_path)))
-    inside = {"lock": _lock, "backups": _backups, "leftovers": _leftovers, "journals": _journals}
+    inside = {"lock": _lock, "backups": _backups, "leftovers": _leftovers, "journals": _journals, "log": _log}
     return found + [_probe(name, lambda look=look: look(store)) for name, look in inside.items()]  # type: ignore[misc]
 
 
@@ -93,6 +93,12 @@ def _journals(store: Store) -> str:
     if not abandoned:
         return "none"
     return f"{_counted(len(abandoned), 'interrupted restore')}, cleaned up by the next create or restore"
+
+
+def _log(store: Store) -> str:
+    if damaged := unread_lines(store):
+        raise CronosError(damaged[0].text, hint="`cronos repair` sets aside what cannot be read.")
+    return "every line can be read"
 
 
 def _counted(number: int, word: str) -> str:

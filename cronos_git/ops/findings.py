@@ -1,6 +1,7 @@
 """What a repair would do, found by reading alone: what is whole, what can be had again, what is lost, what follows from that.
 
     packs and loose objects -> refs and tags -> what backups need -> other places -> holes -> timelines -> refs to be written
+    -> journals and operation log
 
 Every decision is made here, so that what `repair -n` shows is what `ops.repair` does. Floor F7, below the verbs.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cronos_git.disk import fingerprints
-from cronos_git.errors import CronosError, DamageError, InterruptedRunError
+from cronos_git.errors import CronosError, DamageError, InterruptedRunError, RemoteError
 from cronos_git.events import Run
 from cronos_git.git import remains as remaining
 from cronos_git.git import timeline
@@ -24,9 +25,12 @@ from cronos_git.git.store import Store
 from cronos_git.git.trees import EMPTY_TREE
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import SCOPE_PROJECT, Backup, Loss, RepairAction, RepairPlan, RepairStep, Scope
-from cronos_git.ops import oplog, returning
+from cronos_git.ops import oplog, paperwork, returning
+from cronos_git.ops.chronicle import replay
 from cronos_git.ops.healing import ObjectSource, Pool, look_at
 from cronos_git.ops.holes import needed_below
+from cronos_git.ops.paperwork import Papers
+from cronos_git.ops.refetching import RemoteSource
 from cronos_git.ops.rewriting import Rewriter
 from cronos_git.ops.subject import Subject
 from cronos_git.rules.record import parse_commit
@@ -52,11 +56,13 @@ class Findings:
         branches: Where timelines will end, as far as they do not yet.
         drops_statcache: The stat cache does not hold any more.
         tags: Texts of the tags of backups that are given up, by id.
+        papers: Journals and lines of the operation log that are damaged.
     """
 
     remains: Remains
     pool: Pool
     refs: Refs
+    papers: Papers
     refetch: set[bytes] = field(default_factory=set)
     backups: list[Backup] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
@@ -86,25 +92,30 @@ class Findings:
         return values, {name: commit for name, commit in peeled.items() if commit}
 
 
-def examine(store: Store, subject_of: SubjectOf, run: Run) -> Findings:
+def examine(store: Store, subject_of: SubjectOf, remotes: Sequence[RemoteSource], run: Run) -> Findings:
     """Look at all of a store and decide; writes nothing.
+
+    Args:
+        remotes: Are asked for what neither the store nor the project has.
 
     Raises:
         AccessError, HostError: The store cannot be read at all.
+        RemoteError: Something is lost for good unless a remote has it that could not be asked, or gave nothing.
         InterruptedRunError: The run was cancelled.
 
     Cost: every byte of the store is read and hashed; where something is lost, every file of the project too.
     """
-    return _Examination(store, subject_of, run).examine()
+    return _Examination(store, subject_of, remotes, run).examine()
 
 
 class _Examination:
-    def __init__(self, store: Store, subject_of: SubjectOf, run: Run) -> None:
+    def __init__(self, store: Store, subject_of: SubjectOf, remotes: Sequence[RemoteSource], run: Run) -> None:
         self._store = store
         self._subject_of = subject_of
+        self._remotes = remotes
         self._run = run
         remains = remaining.look(store, run)
-        self._found = Findings(remains, Pool(remains, remains.contains), read_refs(store.path))
+        self._found = Findings(remains, Pool(remains, remains.contains), read_refs(store.path), paperwork.look(store))
         self._places: dict[str, str] = {}
         self._branches: set[str] = set()
 
@@ -123,7 +134,20 @@ class _Examination:
         self._settle_branches()
         self._settle_others()
         self._settle_statcache()
+        found.steps += paperwork.steps(self._store, found.papers, found.backups)
+        self._refuse_hasty_loss()
         return found
+
+    def _refuse_hasty_loss(self) -> None:
+        """What is given up is never looked for again, so a remote that may have it is to be asked, or left out on purpose."""
+        unasked = next((remote for remote in self._remotes if remote.fault), None)
+        if self._found.lost and unasked is not None:
+            backups = sorted({loss.backup for loss in self._found.lost})
+            more = f" and {len(backups) - 1} more" if len(backups) > 1 else ""
+            raise RemoteError(
+                f"Something of {backups[0]}{more} is lost here that {unasked.called} may have. {unasked.fault}",
+                hint="Run it again when the remote is all right. --offline goes on without it, and what is lost stays lost.",
+            )
 
     def _tell(self, action: RepairAction, subject: str, text: str) -> None:
         self._found.steps.append(RepairStep(action=action, subject=subject, text=text))
@@ -149,8 +173,8 @@ class _Examination:
 
     def _settle_refs(self) -> None:
         found = self._found
-        history = returning.replay(oplog.read(self._store))
-        ought = returning.find(found.remains, found.pool, found.refs, history)
+        history = replay(oplog.read(self._store))
+        ought = returning.find(found.remains, found.pool, found.refs, history, self._remotes)
         found.notes += ought.notes
         found.backups = [*ought.kept, *ought.trash]
         self._places = {b.id: BACKUP_TAGS for b in ought.kept} | {b.id: TRASH for b in ought.trash}
@@ -178,7 +202,9 @@ class _Examination:
         self._found.refetch = set()
         roots = []
         for backup in self._found.backups:
-            commit = bytes.fromhex(backup.commit)
+            commit, tag = bytes.fromhex(backup.commit), bytes.fromhex(backup.tag)
+            if not self._can_have(tag):
+                lost.add(tag)
             with contextlib.suppress(DamageError):
                 roots.append(bytes.fromhex(parse_commit(pool.read(backup.commit)[1]).tree))
             if not self._can_have(commit):
@@ -201,12 +227,19 @@ class _Examination:
         return True
 
     def _look_elsewhere(self, lost: set[bytes]) -> set[bytes]:
-        """Look at the project, and at each scope of it, until nothing is lost any more; what still is."""
+        """Look at the project, at each scope of it, and at the remotes, until nothing is lost any more; what still is."""
         for scope in self._scopes() if lost else ():
             source = self._look_at(scope) if lost else None
             if source is not None and any(source.contains(name) for name in lost):
                 self._found.pool.sources.append(source)
                 lost = self._needs()
+        for remote in self._remotes:
+            if lost and any(remote.contains(name) for name in lost):
+                self._found.pool.sources.append(remote)
+                lost = self._needs()
+            if remote.faults:
+                text = f"{len(remote.faults)} of the backups of {remote.called} are damaged there, too: {remote.faults[0]}"
+                self._found.notes.append(text)
         return lost
 
     def _look_at(self, scope: Scope) -> ObjectSource | None:
@@ -288,6 +321,8 @@ class _Examination:
             what = found.refs.bad.get(name, "")
             if _lies_below_backup(name):
                 what = "it is no ref of a backup"
+            elif name.startswith((BACKUP_TAGS, TRASH)) and name.rpartition("/")[2] not in self._places:
+                what = "its name is garbled: it leads to another backup"
             elif name.startswith(_TIMELINES):
                 what = "no backup of it is left"
             elif value is None or not found.pool.contains(bytes.fromhex(value)):

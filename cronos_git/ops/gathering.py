@@ -3,8 +3,9 @@
     members, in any order -> blobs at once -> trees when all are there, from the leaves up
 
 So a hostile archive has nothing to reach: no link is followed, no owner or mode has to be set, and everything that the archive
-tells comes into the backup, whoever imports it. Members that contradict each other are refused. Reading archives is `disk/`'s,
-and what a backup is called `snapshot`'s. Floor F7, below the verbs.
+tells comes into the backup, whoever imports it. Members that contradict each other are refused; but in a tar, to which changed
+files are appended, the last of several that are no directories takes the place of those before it. Reading archives is
+`disk/`'s, and what a backup is called `snapshot`'s. Floor F7, below the verbs.
 
 Memory: one record a member, and one piece of a file. Cost: one object for each file and two for each directory.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -50,9 +52,15 @@ class Gathering:
         default: Attributes of directories of which the archive tells nothing.
         room: For what may be gathered at all.
         chunk_threshold: Files of this many bytes or more are stored in chunks.
+        last_wins: A name may come again, unless it is a directory in one place and none in the other.
+
+    Attributes:
+        repeated: Paths that came again.
     """
 
-    def __init__(self, sink: ObjectSink, default: Attributes, chunk_threshold: int, room: Room, run: Run) -> None:
+    def __init__(
+        self, sink: ObjectSink, default: Attributes, chunk_threshold: int, room: Room, run: Run, *, last_wins: bool = False
+    ) -> None:
         self._sink = sink
         self._default = default
         self._threshold = chunk_threshold
@@ -62,7 +70,9 @@ class Gathering:
         self._groups = 0
         self._files = 0
         self._bytes = 0
-        self._doubts: list[tuple[str, str]] = []
+        self._doubts: dict[str, tuple[str, ...]] = {}
+        self._last_wins = last_wins
+        self.repeated: set[str] = set()
 
     def add(self, member: Member) -> None:
         """Store the content of a member and remember the rest.
@@ -73,7 +83,6 @@ class Gathering:
             DiskFullError, AccessError, HostError: It cannot be stored.
         """
         self._run.checkpoint()
-        self._doubts += ((member.path, doubt) for doubt in member.doubts)
         parent, _, name = member.path.rpartition("/")
         if member.attributes.kind == "directory":
             self._add_directory(member)
@@ -82,10 +91,22 @@ class Gathering:
         else:
             siblings = self._directory(parent, member.path).children
             if name in siblings:
-                raise _contradiction(member.path, "stands there twice")
+                self._repeat(siblings[name], member)
             siblings[name] = self._linked(member) if member.same_as is not None else self._stored(member)
             self._files += 1
+        self._doubts.pop(member.path, None)
+        if member.doubts:
+            self._doubts[member.path] = member.doubts
         self._run.emit(Advanced(self._files, self._bytes, member.path))
+
+    def _repeat(self, before: _Node, member: Member) -> None:
+        """See whether a member may take the place of the one that stands there."""
+        kind = before.attributes.kind
+        if kind == "directory":
+            raise _contradiction(member.path, f"stands there twice, as a directory and as a {member.attributes.kind}")
+        if not self._last_wins:
+            raise _contradiction(member.path, "stands there twice")
+        self.repeated.add(member.path)
 
     def _add_directory(self, member: Member) -> None:
         node = self._directory(member.path, member.path)
@@ -179,13 +200,24 @@ class Gathering:
             if below is None or below.attributes.kind != "directory":
                 raise RefusedError(f"The archive has no directory {root!r}.", hint="Give another --root.")
             node = below
+        if self.repeated:
+            self._part_lone_names()
         captured = Captured(Scan(Directory("", _NOWHERE), device=0))
         captured.data, captured.attributes = self._trees(node, captured)
         above = f"{root}/" if root else ""
-        for path, doubt in self._doubts:
+        for path, doubts in self._doubts.items():
             if path == root or path.startswith(above):
-                captured.problems.append(Problem(path=path.removeprefix(root).lstrip("/"), code="attribute", text=doubt))
+                own = path.removeprefix(root).lstrip("/")
+                captured.problems += (Problem(path=own, code="attribute", text=doubt) for doubt in doubts)
         return captured
+
+    def _part_lone_names(self) -> None:
+        """Of a hard-linked file only one name may be left, when the others have been replaced."""
+        named = [child for _, node in _walk(self._top, "") for child in node.children.values() if child.attributes.link_group]
+        counts = Counter(node.attributes.link_group for node in named)
+        for node in named:
+            if counts[node.attributes.link_group] == 1:
+                node.attributes = replace(node.attributes, link_group="")
 
     def _trees(self, top: _Node, captured: Captured) -> tuple[bytes, bytes]:
         trees: dict[str, tuple[bytes, bytes]] = {}

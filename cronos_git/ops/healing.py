@@ -8,15 +8,13 @@ another `ObjectSource`. Floor F7, below the verbs.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple, Protocol
 
-from cronos_git.disk import contents, walk
+from cronos_git.disk import contents
 from cronos_git.disk.fingerprints import StatCache
-from cronos_git.disk.walk import found
-from cronos_git.errors import ObjectMissingError
+from cronos_git.errors import DamageError, ObjectMissingError
 from cronos_git.events import Run
 from cronos_git.git.chunks import iter_chunks
 from cronos_git.git.listing import ObjectReader
@@ -96,23 +94,8 @@ class ProjectSource:
                 if name in wanted:
                     take(Fetched(name, "blob", chunk))
 
-        parent, _, leaf = path.rpartition("/")
-        with contextlib.suppress(OSError), _opened(self._root, parent) as dir_fd:
-            contents.read_large_file(dir_fd, found(leaf, os.stat(leaf, dir_fd=dir_fd, follow_symlinks=False)), cut)
-
-
-@contextlib.contextmanager
-def _opened(root: str, directory: str) -> Iterator[int]:
-    """A descriptor of a directory of the project, reached through no link."""
-    root_fd = walk.open_project(root)
-    try:
-        dir_fd = walk.open_beneath(root_fd, directory)
-    finally:
-        os.close(root_fd)
-    try:
-        yield dir_fd
-    finally:
-        os.close(dir_fd)
+        with contextlib.suppress(OSError), contents.located(self._root, path) as (dir_fd, entry):
+            contents.read_large_file(dir_fd, entry, cut)
 
 
 def look_at(subject: Subject, run: Run) -> ProjectSource:
@@ -183,3 +166,19 @@ class Pool:
     def contains(self, name: bytes) -> bool:
         """Whether the object can be had."""
         return name in self.made or self.is_stored(name) or any(source.contains(name) for source in self.sources)
+
+    def sizes(self, names: Collection[bytes]) -> dict[bytes, int]:
+        """Sizes in bytes of those of the objects that can be had.
+
+        Cost: each is read; what is elsewhere in one go, as a large file is read whole for any of its chunks.
+        """
+        found = {}
+        for name in names:
+            if name in self.made or self.is_stored(name):
+                with contextlib.suppress(DamageError):
+                    found[name] = len(self.read(name.hex())[1])
+        for source in self.sources:
+            missing = [name for name in names if name not in found and source.contains(name)]
+            if missing:
+                source.fetch(missing, lambda fetched: found.__setitem__(fetched.name, len(fetched.body)))
+        return found

@@ -1,11 +1,12 @@
 """Makes a backup readable again from which objects are lost for good: the same snapshot, with a hole where each of them was.
 
 A file or link whose content is lost stays listed, marked as one that could not be read, so that a restore reports it and leaves
-alone what is there. So does a directory whose list of contents is lost, with all that its attributes name. Where attributes are
-lost, others stand in that open nothing to anybody but the owner, and the directory is marked. The marks are `changed` and
-`unreadable`, as no backup sets them: both for what is lost, `changed` alone for a directory without its attributes. What is whole
-keeps its ids, so a directory without a loss below it costs nothing. Which objects can be had is told by the caller; commits, tags
-and refs are not this module's. Floor F7, below the verbs.
+alone what is there. What is left of a file in chunks stands beside it, in a new file (`ops.rests`). A directory whose list of
+contents is lost stays listed as well, with all that its attributes name. Where attributes are lost, others stand in that open
+nothing to anybody but the owner, and the directory is marked. The marks are `changed` and `unreadable`, as no backup sets them:
+both for what is lost, `changed` alone for a directory without its attributes. What is whole keeps its ids, so a directory without
+a loss below it costs nothing. Which objects can be had is told by the caller; commits, tags and refs are not this module's.
+Floor F7, below the verbs.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from cronos_git.errors import DamageError
 from cronos_git.git.listing import decode
 from cronos_git.git.trees import MODE_DIRECTORY, MODE_EXECUTABLE, MODE_FILE, MODE_SYMLINK, TreeEntry, format_tree, parse_tree
 from cronos_git.model import Attributes, EntryKind
+from cronos_git.ops import rests
 from cronos_git.ops.healing import Pool
 from cronos_git.ops.regrowing import Regrower
+from cronos_git.ops.rests import Rest
 from cronos_git.rules.attributes import AttributeTable, format_attributes, parse_attributes
 from cronos_git.rules.names import ATTRIBUTES_NAME, decode_name
 
@@ -32,10 +35,11 @@ _CLOSED_MODES = {MODE_FILE: 0o600, MODE_EXECUTABLE: 0o700, MODE_SYMLINK: 0o777, 
 
 
 class Hole(NamedTuple):
-    """Something that is lost, at a path below the directory that it is told of."""
+    """Something that is lost, at a path below the directory that it is told of; and what is left of it, if anything."""
 
     path: str
     kind: LostKind
+    rest: Rest | None = None
 
 
 class Node(NamedTuple):
@@ -157,15 +161,20 @@ class Patcher:
     def _assemble(self, node: Node, here: _Opened, below: Mapping[bytes, Patched]) -> Patched:
         contents = [entry for entry in here.entries or () if not _is_directory(entry)]
         kept, lost = _split(contents, self._has_content)
+        left = self._rests(here, lost)
         holes = [Hole("", "directory")] if here.entries is None else []
         holes += [Hole("", "attributes")] if here.table is None else []
-        holes += [Hole(_name(entry.stored), "content") for entry in lost]
+        holes += [Hole(_name(entry.stored), "content", left.get(_name(entry.stored))) for entry in lost]
         holes += _holes_of_records(here)
-        holes += [Hole(_join(_name(stored), hole.path), hole.kind) for stored, child in below.items() for hole in child.holes]
+        inner = ((_name(stored), hole) for stored, child in below.items() for hole in child.holes)
+        holes += [hole._replace(path=_join(name, hole.path)) for name, hole in inner]
         if not holes and node.data is not None and node.attributes is not None:
             return Patched(node.data, node.attributes, ())
-        data = format_tree([*kept, *(TreeEntry(MODE_DIRECTORY, stored, child.data) for stored, child in below.items())])
-        record = format_attributes(self._patched_table(here, kept, lost))
+        directories = [TreeEntry(MODE_DIRECTORY, stored, child.data) for stored, child in below.items()]
+        data = format_tree([*kept, *directories, *(rest.entry for rest in left.values())])
+        table = self._patched_table(here, kept, lost)
+        beside = {rest.name: rests.attributes_of(rest, table.entries[name]) for name, rest in left.items()}
+        record = format_attributes(replace(table, entries=table.entries | beside))
         meta = [TreeEntry(MODE_DIRECTORY, stored, child.attributes) for stored, child in below.items()]
         meta.append(TreeEntry(MODE_FILE, ATTRIBUTES_NAME, self._pool.add("blob", record)))
         return Patched(self._pool.add("tree", data), self._pool.add("tree", format_tree(meta)), tuple(holes))
@@ -182,6 +191,23 @@ class Patcher:
         own = _lost(table.own) if here.entries is None else table.own
         return replace(table, own=own, entries=entries)
 
+    def _rests(self, here: _Opened, lost: Iterable[TreeEntry]) -> dict[str, Rest]:
+        """What is left of lost files in chunks, by their names."""
+        table = here.table.entries if here.table else {}
+        taken = {_name(entry.stored) for entry in here.entries or ()} | table.keys()
+        found = {}
+        for entry in lost:
+            name = _name(entry.stored)
+            chunks = (self._tree(entry.oid) if entry.mode == MODE_DIRECTORY else None) or []
+            whole_bytes = table[name].size_bytes if name in table and not table[name].changed else None
+            rest = rests.join(self._pool, [chunk.oid for chunk in chunks], rests.free_name(name, taken), whole_bytes)
+            if rest is not None:
+                taken.add(rest.name)
+                found[name] = rest
+        return found
+
+    # --- made-up attributes ---
+
     def _guess(self, entry: TreeEntry) -> Attributes:
         """Attributes of an entry of which only the tree tells."""
         kind = "symlink" if entry.mode == MODE_SYMLINK else "file"
@@ -191,7 +217,8 @@ class Patcher:
         if not self._has_content(entry):
             return 0
         pieces = [entry] if entry.mode != MODE_DIRECTORY else self._tree(entry.oid) or []
-        return sum(len(self._body(piece.oid, "blob")) for piece in pieces)
+        sizes = self._pool.sizes({piece.oid for piece in pieces})
+        return sum(sizes[piece.oid] for piece in pieces)
 
     def _default(self, kind: str, name: str, mode: int, size_bytes: int) -> Attributes:
         return Attributes(

@@ -48,6 +48,8 @@ from cronos_git.rules.imports import checked_date, note_of_others, scope_for
 from cronos_git.rules.legacy import METADATA_MEMBER, Description
 from cronos_git.rules.member_names import member_path
 from cronos_git.rules.patterns import build_matcher
+from cronos_git.rules.record import clean_line
+from cronos_git.rules.requests import check_import
 
 _STAMP_OF_ID = r"_([0-9]{8}_[0-9]{6})(?:_[0-9]+)?\Z"
 _METADATA_MAX_BYTES = 256 << 10
@@ -79,9 +81,10 @@ def plan(request: ImportRequest, place: Place) -> ImportPlan:
     """What an import would take; reads names, and the beginnings of files.
 
     Raises:
-        UsageError: Nothing there can be imported, for want of a date, say; or an option does not fit.
+        UsageError: Nothing there can be imported, for want of a date, say; or an option does not fit or is empty.
         RefusedError, ArchiveError, AccessError, HostError: The source cannot be taken or read.
     """
+    check_import(request)
     path = Path(request.path).absolute()
     if not path.is_dir():
         return ImportPlan(request=request, items=tuple(_items_of_file(path, request, place)), skipped=())
@@ -114,7 +117,7 @@ def _items_of_file(path: Path, request: ImportRequest, place: Place) -> list[Imp
     kind = archives.kind_of(path)
     if kind is None:
         raise UsageError(
-            f"{path} is no archive that CRONOS knows.", hint="Give a zip, tar (gz, xz, zst), Git bundle, or a directory."
+            f"{path} is no archive that CRONOS knows.", hint="Give a zip, tar (gz, bz2, xz, zst), Git bundle, or a directory."
         )
     if kind[0] == "bundle":
         return list(_bundle_items(path, request))
@@ -215,7 +218,7 @@ def _item(path: Path, kind: SourceKind, request: ImportRequest, place: Place, to
         type=original,
         message=request.message or _text(first.own.get("message")),
         description=_text(first.own.get("description")),
-        labels=(*request.labels, *(_text(label) for label in (labels if isinstance(labels, list) else ()))),
+        labels=(*request.labels, *(label for label in (labels if isinstance(labels, list) else ()) if clean_line(_text(label)))),
         metadata={**first.metadata, IMPORT: origin},
     )
 
@@ -332,13 +335,13 @@ def gather(item: ImportItem, request: ImportRequest, place: Place, store: Store,
         uid=os.geteuid(),
         gid=os.getegid(),
     )
-    gathering = Gathering(sink, default, place.chunk_threshold, room, run)
+    gathering = Gathering(sink, default, place.chunk_threshold, room, run, last_wins=item.kind == "tar")
     for member in _members(path, place.zone, room):
         gathering.add(member)
     root, notes = _root(gathering, item, request, place)
     top = gathering.top_directory() or ""
     is_lone = top and request.root is None and not root and "id" not in _origin(item)
-    told = (*notes, *_swollen(path, place.zone), *_look_alikes(gathering, path))
+    told = (*notes, *_swollen(path, place.zone), *_repeated(gathering, path), *_look_alikes(gathering, path))
     return Gathered(gathering.finish(root), told, top if is_lone else "")
 
 
@@ -370,6 +373,13 @@ def _root(gathering: Gathering, item: ImportItem, request: ImportRequest, place:
         return "", []
     name = Path(item.path).name
     return top, [f"All of {name} lies in {top}/, which was taken for the project; --root . keeps it as it is."]
+
+
+def _repeated(gathering: Gathering, path: Path) -> list[str]:
+    found = sorted(gathering.repeated)
+    if not found:
+        return []
+    return [f"Names come more than once in {path.name}, such as {found[0]!r}: {len(found):,}. Of each the last was taken."]
 
 
 def _look_alikes(gathering: Gathering, path: Path) -> list[str]:

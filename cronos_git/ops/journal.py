@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cronos_git.disk import files
@@ -18,6 +20,13 @@ from cronos_git.disk.directories import make_directory
 from cronos_git.errors import CronosError, RecordFormatError, StoreLockedError
 from cronos_git.git.store import Store
 from cronos_git.rules.record import format_json
+
+_NEEDED = frozenset(("verb", "phase", "target"))
+_NEEDED_ELSEWHERE = frozenset(("staging",))
+_NEEDED_MOVING_ELSEWHERE = frozenset(("own", "modes"))
+_NEEDED_IN_PLACE = frozenset(("backup", "restore_point", "stagings", "hosts", "inode"))
+_NEEDED_MOVING_IN_PLACE = frozenset(("deleted", "written", "made", "unmade", "touched", "settled"))
+_TOLD = re.compile(rb'"(target|restore_point)":("(?:[^"\\]|\\.)*")')
 
 
 class Journal:
@@ -71,7 +80,7 @@ def open_journal(store: Store, record: Mapping[str, object]) -> Iterator[Journal
     directory = store.cronos_dir / "journal"
     make_directory(directory)
     path = directory / f"{os.urandom(8).hex()}.json"
-    with files.locked(_lock_path(path)):
+    with files.locked(lock_path(path)):
         try:
             journal = Journal(path, record)
         except BaseException:
@@ -91,13 +100,49 @@ def abandoned(store: Store) -> list[tuple[Path, dict[str, object]]]:
         AccessError, HostError: A journal's lock or content cannot be opened.
     """
     found = []
-    for path in sorted((store.cronos_dir / "journal").glob("*.json")):
+    for path in _journals(store):
         # Shared, so that two processes that look at once do not take each other for the owner.
-        with contextlib.suppress(StoreLockedError), files.locked(_lock_path(path), shared=True):
+        with contextlib.suppress(StoreLockedError), files.locked(lock_path(path), shared=True):
             record = _read(path)
             if record is not None:
                 found.append((path, record))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """A journal of a dead owner that cannot be read.
+
+    Attributes:
+        told: What can still be made out of `target` and `restore_point`.
+    """
+
+    path: Path
+    told: Mapping[str, str]
+
+
+def garbled(store: Store) -> list[Garbled]:
+    """The journals for which `abandoned` raises RecordFormatError; other errors as there."""
+    found = []
+    for path in _journals(store):
+        with contextlib.suppress(StoreLockedError), files.locked(lock_path(path), shared=True):
+            try:
+                _read(path)
+            except RecordFormatError:
+                found.append(Garbled(path, _made_out(path.read_bytes())))
+    return found
+
+
+def _made_out(raw: bytes) -> dict[str, str]:
+    found = {}
+    for key, value in _TOLD.findall(raw):
+        with contextlib.suppress(ValueError):
+            found[key.decode()] = str(json.loads(value))
+    return found
+
+
+def _journals(store: Store) -> list[Path]:
+    return sorted((store.cronos_dir / "journal").glob("*.json"))
 
 
 def discard(path: Path) -> None:
@@ -109,12 +154,13 @@ def discard(path: Path) -> None:
     try:
         files.unlink(path)
         files.fsync_directory(path.parent)
-        files.unlink(_lock_path(path))
+        files.unlink(lock_path(path))
     except OSError as error:
         raise files.host_error(error, f"remove the journal {path}") from error
 
 
-def _lock_path(path: Path) -> Path:
+def lock_path(path: Path) -> Path:
+    """The file that the owner of a journal has locked."""
     return path.with_suffix(".lock")
 
 
@@ -125,15 +171,27 @@ def _read(path: Path) -> dict[str, object] | None:
     except FileNotFoundError:
         discard(path)
         return None
-    except ValueError as error:
-        raise RecordFormatError(
-            f"The journal {path} of an unfinished restore cannot be read: {error}.",
-            hint="Look at the restore's target by hand, then delete the journal.",
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
     except OSError as error:
         raise files.host_error(error, f"read the journal {path}") from error
-    if not isinstance(record, dict):
-        raise RecordFormatError(
-            f"The journal {path} holds no record.", hint="Look at the restore's target by hand, then delete it."
-        )
+    if not isinstance(record, dict) or not _is_whole(record):
+        raise _damaged(path)
     return record
+
+
+def _is_whole(record: Mapping[str, object]) -> bool:
+    """Whether nothing is missing that a recovery needs."""
+    is_in_place = "stagings" in record or "restore_point" in record
+    needed = _NEEDED | (_NEEDED_IN_PLACE if is_in_place else _NEEDED_ELSEWHERE)
+    if record.get("phase") == "moving":
+        needed |= _NEEDED_MOVING_IN_PLACE if is_in_place else _NEEDED_MOVING_ELSEWHERE
+    return needed <= record.keys() and record["verb"] == "restore" and record["phase"] in ("staging", "moving", "moved")
+
+
+def _damaged(path: Path) -> RecordFormatError:
+    return RecordFormatError(
+        f"The journal {path} of an unfinished restore is damaged, so that restore cannot be undone by itself; "
+        "`cronos repair -n` tells what that means.",
+        hint="`cronos repair` moves the journal aside, so that it is in the way of nothing.",
+    )

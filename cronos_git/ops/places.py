@@ -91,6 +91,11 @@ class Doors:
 
 @contextmanager
 def opened_file(place: Place) -> Iterator[int]:
+    """A descriptor of the file at *place* for the block; no link is followed and no FIFO waited for.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
     fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.dir_fd)
     try:
         yield fd

@@ -1,7 +1,7 @@
 """`repair`: makes a damaged store whole again, as far as what it needs is to be had anywhere; what is not is told.
 
     report of what will be -> new pack with all that was found -> indexes -> packed refs -> old refs aside -> timelines
-    -> damaged files aside -> report finished
+    -> damaged files, journals, lines of the operation log aside -> report finished
 
 What was found and what is to be done is `ops.findings`'s. Every object is durable and read back before anything is moved; nothing
 is deleted but what is derived, so a killed repair leaves the store no worse, and the next one finishes, and tells what the killed
@@ -27,9 +27,11 @@ from cronos_git.git.furniture import Flaw
 from cronos_git.git.layout import FORMAT
 from cronos_git.git.quarantine import Quarantine
 from cronos_git.git.refmending import rewrite_packed
+from cronos_git.git.refs import has_backup_tags
 from cronos_git.git.replacement import Replacement
 from cronos_git.git.store import Store
 from cronos_git.model import Backup, Loss, RepairPlan, RepairStep
+from cronos_git.ops import oplog, paperwork
 from cronos_git.ops.findings import Findings, SubjectOf, examine
 from cronos_git.ops.healing import Fetched
 from cronos_git.ops.returning import METADATA_KEY
@@ -66,11 +68,25 @@ def find_flaws(path: Path, project: Path, now: datetime, tool_version: str) -> l
     stamp = now.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
     told = {"format": FORMAT, "project_root": str(project), "created_at": stamp, "tool_version": tool_version}
     try:
-        if not (path / "objects" / "pack").is_dir() and not (path / "cronos").is_dir():
+        if not ((path / "objects" / "pack").is_dir() or (path / "cronos").is_dir() or has_backup_tags(path)):
             return []
-        return furniture.find_flaws(path, format_json(told))
+        flaws = furniture.find_flaws(path, format_json(told))
+        noted = _noted_remotes(Store(path, str(project)))
+        return [furniture.with_remotes(path, flaw, noted) if flaw.name == "config" else flaw for flaw in flaws]
     except OSError as error:
         raise files.host_error(error, f"look into the store {path}") from error
+
+
+def _noted_remotes(store: Store) -> dict[str, str]:
+    """The remotes of which the operation log tells, URLs by name; not those with a secret, which the log does not know."""
+    found: dict[str, str] = {}
+    for record in oplog.read(store):
+        name, url = str(record.get("remote")), record.get("url")
+        if (record["verb"], record.get("result")) == ("remote remove", "done"):
+            found.pop(name, None)
+        elif (record["verb"], record.get("result")) == ("remote add", "done") and isinstance(url, str):
+            found[name] = url
+    return {name: url for name, url in found.items() if "***" not in url}
 
 
 def restore_files(path: Path, flaws: list[Flaw], quarantine: Quarantine, now: datetime, *, wait_s: float) -> None:
@@ -122,6 +138,7 @@ def apply(store: Store, found: Findings, quarantine: Quarantine, run: Run) -> No
             pack.scanned.write_index()
     _write_refs(store, found, quarantine)
     _move_aside(store, found, quarantine)
+    paperwork.set_aside(store, found.papers, quarantine)
     store.reopen()
 
 
@@ -249,7 +266,7 @@ def retold(plan: RepairPlan, earlier: Reports, backups: Sequence[Backup]) -> Rep
 def _losses(report: Mapping[str, Any]) -> Iterator[Loss]:
     for told in report.get("lost", ()):
         with contextlib.suppress(TypeError):
-            yield Loss(**told)
+            yield Loss(**{**told, "gaps": tuple(told.get("gaps", ()))})
 
 
 def _came_about(loss: Loss, backup: Backup | None) -> bool:
@@ -297,8 +314,5 @@ def _size_to_write(found: Findings | None) -> int:
     with contextlib.suppress(CronosError, OSError):
         sizes += (len(found.remains.read(name.hex())[1]) for name in found.remains.salvageable())
         sizes += (len(body) for _, body in found.pool.made.values())
-        missing = set(found.refetch)
-        for source in found.pool.sources:
-            source.fetch(missing, lambda fetched: sizes.append(len(fetched.body)))
-            missing = {name for name in missing if not source.contains(name)}
+        sizes += found.pool.sizes(found.refetch).values()
     return sum(sizes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -22,6 +22,8 @@ from cronos_git.git.refs import BACKUP_TAGS, TRASH
 from cronos_git.git.remains import Remains
 from cronos_git.git.view import SnapshotView
 from cronos_git.model import SCOPE_PROJECT, Backup
+from cronos_git.ops.chronicle import History
+from cronos_git.ops.healing import Fetched, ObjectSource
 from cronos_git.rules.record import Identity, format_tag, parse_commit, parse_tag
 
 LABEL = "damaged"
@@ -35,60 +37,6 @@ _ID = re.compile(r"(.+)_\d{8}_\d{6}(?:_\d+)?")
 _COMMIT_TRAILER = re.compile(r"\n\nCronos-Id: (\S+)\n?\Z")
 _COMMITTED = re.compile(rb".* (\d+) [+-]\d{4}")
 _TAGGER = re.compile(rb"(?m)^tagger [^\n]*$")
-
-
-@dataclass(slots=True)
-class History:
-    """What the operation log tells.
-
-    Attributes:
-        places: Where each backup was last: below `refs.BACKUP_TAGS` or `refs.TRASH`; empty when it was dropped for good.
-        tags: The tag object that each was last given.
-        doubtful: Backups that perhaps never were, or are no more: restore points of restores that were killed, and what a
-            compaction that did not tell its end was to drop.
-    """
-
-    places: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    doubtful: set[str] = field(default_factory=set)
-
-
-def replay(records: Iterable[Mapping[str, object]]) -> History:
-    """Follow the operation log, oldest first."""
-    history = History()
-    for record in records:
-        ids = [text for text in (record.get("backup"), *_texts(record.get("backups"))) if isinstance(text, str)]
-        tag, tags = record.get("tag"), record.get("tags")
-        if isinstance(tag, str) and ids:
-            history.tags[ids[0]] = tag
-        if isinstance(tags, dict):
-            history.tags |= {str(name): str(oid) for name, oid in tags.items()}
-        _move(history, str(record.get("verb")), ids, record)
-    return history
-
-
-def _texts(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _move(history: History, verb: str, ids: list[str], record: Mapping[str, object]) -> None:
-    places, point, result = history.places, record.get("restore_point"), record.get("result")
-    if verb in ("create", "import", "undelete") and result == "done":
-        places |= dict.fromkeys(ids, BACKUP_TAGS)
-        history.doubtful -= set(ids)
-    elif verb in ("delete", "prune"):
-        places |= dict.fromkeys(ids, TRASH)
-    elif verb == "compact" and result in ("begun", "done"):
-        places |= dict.fromkeys((name for name in ids if places.get(name) == TRASH), "")
-    elif verb == "compact":
-        history.doubtful |= {name for name in ids if places.get(name) == TRASH}
-    elif verb in ("restore", "undo") and isinstance(point, str):
-        places[point] = BACKUP_TAGS
-    elif verb == "recover" and result == "rolled back" and isinstance(point, str):
-        history.doubtful |= {point} - places.keys()
-        places[point] = TRASH
-    elif verb == "repair":
-        places |= {str(name): "" for name in _texts(record.get("given_up"))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,23 +76,29 @@ class Returning:
     notes: list[str] = field(default_factory=list)
 
 
-def find(remains: Remains, objects: ObjectReader, refs: Refs, history: History) -> Returning:
+def find(
+    remains: Remains, objects: ObjectReader, refs: Refs, history: History, elsewhere: Sequence[ObjectSource] = ()
+) -> Returning:
     """What ought to be, and what it takes.
 
     Args:
-        objects: Gives objects that are whole, also such as other places than the store have.
+        objects: Gives objects that are whole.
+        elsewhere: Where tag objects that are lost are looked for.
 
     Cost: every tag object and every commit of the store is read.
     """
-    return _Finder(remains, objects, refs, history).find()
+    return _Finder(remains, objects, refs, history, elsewhere).find()
 
 
 class _Finder:
-    def __init__(self, remains: Remains, objects: ObjectReader, refs: Refs, history: History) -> None:
+    def __init__(
+        self, remains: Remains, objects: ObjectReader, refs: Refs, history: History, elsewhere: Sequence[ObjectSource]
+    ) -> None:
         self._remains = remains
         self._objects = objects
         self._refs = refs
         self._history = history
+        self._elsewhere = elsewhere
         self._versions = self._tag_versions()
         self._commits: dict[str, list[str]] | None = None
         self._found = Returning()
@@ -156,17 +110,24 @@ class _Finder:
         for backup_id in sorted(self._ids() | self._history.places.keys() | timelines | self._versions.keys()):
             places = [place for place in _PLACES if place + backup_id in self._refs.names()]
             told = self._history.places.get(backup_id, BACKUP_TAGS if silent or backup_id in timelines else None)
-            if places:
+            if places and not self._is_misnamed(backup_id, places):
                 self._settle(backup_id, places)
             elif told and (backup_id not in self._history.doubtful or self._has_snapshot(backup_id)):
                 self._bring_back(backup_id, told, "its ref is gone")
-            elif told is None:
+            elif told is None and not places:
                 self._found.notes.append(
                     f"{backup_id} has a tag object, but nothing tells that it should exist; it is left alone."
                 )
         for backups in (self._found.kept, self._found.trash):
             backups.sort(key=lambda backup: backup.sequence)
         return self._found
+
+    def _is_misnamed(self, backup_id: str, places: Sequence[str]) -> bool:
+        """Whether nothing else tells of a backup, and its refs lead to the tags of others: their names were garbled."""
+        if backup_id in self._history.places or backup_id in self._versions:
+            return False
+        tags = set(self._history.tags.values()) | {one.tag for versions in self._versions.values() for one in versions}
+        return all(self._refs.value(place + backup_id) in tags for place in places)
 
     def _has_snapshot(self, backup_id: str) -> bool:
         """Whether a backup of which the log is in doubt can be had at all."""
@@ -219,10 +180,23 @@ class _Finder:
     def _version(self, backup_id: str, oid: str | None) -> Backup | None:
         return next((backup for backup in self._versions.get(backup_id, ()) if backup.tag == oid), None)
 
+    def _fetched_version(self, backup_id: str, place: str) -> Backup | None:
+        """The tag that the log or the ref tells, from elsewhere."""
+        got: list[Fetched] = []
+        for oid in filter(None, (self._history.tags.get(backup_id), self._refs.value(place + backup_id))):
+            for source in self._elsewhere:
+                source.fetch([bytes.fromhex(oid)], got.append)
+        for one in got:
+            with contextlib.suppress(DamageError):
+                backup = parse_tag(one.body, one.name.hex())
+                if backup.id == backup_id:
+                    return backup
+        return None
+
     def _bring_back(self, backup_id: str, place: str, why: str) -> None:
         versions = self._versions.get(backup_id, [])
-        told = self._version(backup_id, self._history.tags.get(backup_id))
-        if versions:
+        told = self._version(backup_id, self._history.tags.get(backup_id)) or self._fetched_version(backup_id, place)
+        if told or versions:
             chosen = told or versions[-1]
             is_sure = told is not None or (len(versions) == 1 and backup_id not in self._history.tags)
             lost = "" if is_sure else "the newest version of its tag is lost; an older one stands in for it"

@@ -19,11 +19,13 @@ from cronos_git.model import SCOPE_PROJECT, Backup, Loss
 from cronos_git.ops.healing import Pool
 from cronos_git.ops.holes import Hole, Node, Patched, Patcher
 from cronos_git.ops.regrowing import Regrower
+from cronos_git.ops.rests import Rest
 from cronos_git.ops.returning import METADATA_KEY, with_note
 from cronos_git.ops.tops import Top, Tops
 from cronos_git.rules.record import amend_tag, format_commit, format_json, parse_tag, snapshot_message, tagger_line
 
 _TOLD_PATHS = 100
+_TOLD_GAPS = 5
 _TEXTS = {
     "content": "its content is lost; it stays listed, and a restore leaves alone what is there",
     "directory": "its list of contents is lost; what its attributes name stays listed",
@@ -152,11 +154,40 @@ class Rewriter:
 
 
 def _losses(backup: Backup, holes: Sequence[Hole], is_record_lost: bool) -> tuple[Loss, ...]:
-    lost = [Loss(backup=backup.id, path=path, kind=kind, text=_TEXTS[kind]) for path, kind in holes]
+    lost = [_loss(backup, hole) for hole in holes]
     if is_record_lost:
         text = "the record of how it was made is lost; a restore takes nothing for deleted that it lacks"
         lost.append(Loss(backup=backup.id, path="", kind="record", text=text))
     return tuple(lost)
+
+
+def _loss(backup: Backup, hole: Hole) -> Loss:
+    rest = hole.rest
+    if rest is None:
+        return Loss(backup=backup.id, path=hole.path, kind=hole.kind, text=_TEXTS[hole.kind])
+    parent, slash, _ = hole.path.rpartition("/")
+    return Loss(
+        backup=backup.id,
+        path=hole.path,
+        kind=hole.kind,
+        text=f"{_told(rest)}; a restore leaves alone what is there",
+        left_in=parent + slash + rest.name,
+        left_bytes=rest.size_bytes,
+        lost_bytes=rest.lost_bytes,
+        gaps=rest.gaps,
+    )
+
+
+def _told(rest: Rest) -> str:
+    """What is lost of a file and what is left, in words; bytes are counted from 0."""
+    total = rest.size_bytes + (rest.lost_bytes or 0)
+    if rest.lost_bytes and len(rest.gaps) == 1:
+        [first] = rest.gaps
+        last = first + rest.lost_bytes - 1
+        return f"its bytes {first:,} to {last:,} of {total:,} are lost; the others stand in {rest.name}"
+    lost = f"{rest.lost_bytes:,} of its {total:,} bytes are lost" if rest.lost_bytes else "some of it is lost"
+    gaps = ", ".join(f"{gap:,}" for gap in rest.gaps[:_TOLD_GAPS]) + (" …" if len(rest.gaps) > _TOLD_GAPS else "")
+    return f"{lost}; {rest.size_bytes:,} others stand one after another in {rest.name}, where some are missing at byte {gaps}"
 
 
 def _note(backup: Backup, lost: Sequence[Loss]) -> dict[str, object]:

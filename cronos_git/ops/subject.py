@@ -10,6 +10,7 @@ from cronos_git.disk.modules import resolve_scope
 from cronos_git.disk.walk import WalkRules, open_project
 from cronos_git.model import Scope, SnapshotRequest
 from cronos_git.rules.patterns import DEFAULT_EXCLUDES, Matcher, build_matcher
+from cronos_git.rules.requests import check_snapshot
 from cronos_git.rules.schema import Settings
 
 
@@ -40,9 +41,11 @@ def describe(
 
     Raises:
         ModuleScopeError, PatternError, ProjectError: The request cannot be met.
+        UsageError: It calls something by an empty name.
 
     Cost: as `disk.modules.resolve_scope`.
     """
+    check_snapshot(request)
     os.close(open_project(root))  # before anything is made for a project that cannot be read
     matcher = _matcher(settings, request)
     return Subject(

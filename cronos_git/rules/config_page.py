@@ -72,17 +72,18 @@ def configuration_reference() -> str:
 def _row(key: Key) -> str:
     where = "" if key.project else " Not in a file inside the project."
     cells = (f"`{key.name}`", f"`{format_value(key.name, key.default)}`", key.allowed, key.doc + where)
-    return _table_row(cells)
+    return table_row(cells)
 
 
-def _table_row(cells: Iterable[str]) -> str:
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Made from cronos_git/rules/schema.py by config_page.configuration_reference(). -->
+<!-- Made from cronos_git/rules/schema.py by rules/config_page.py: make docs. -->
 
 Values come in layers. A higher layer replaces a key's whole value; lists are not joined. From low to high:
 

@@ -15,7 +15,7 @@ _TIME = (
     r"(?:[T_.\- @]?(?P<hour>\d\d)[-:.h]?(?P<minute>\d\d)(?:[-:.m]?(?P<second>\d\d)s?)?(?P<zone>Z|[+-]\d\d:?\d\d)?)?(?![-:.]?\d)"
 )
 _DATED = re.compile(_DATE + _TIME)
-_SUFFIX = re.compile(r"\.(?:zip|tar|tar\.gz|tgz|tar\.zst|tzst|tar\.xz|txz)\Z", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:zip|tar|tar\.gz|tgz|tar\.zst|tzst|tar\.bz2|tbz2?|tar\.xz|txz)\Z", re.IGNORECASE)
 
 
 class Dated(NamedTuple):

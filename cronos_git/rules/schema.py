@@ -13,7 +13,20 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-Kind = Literal["directory", "name", "patterns", "flag", "count", "seconds", "size", "git_dirs", "modules", "duration"]
+Kind = Literal[
+    "directory",
+    "name",
+    "patterns",
+    "flag",
+    "count",
+    "seconds",
+    "size",
+    "git_dirs",
+    "modules",
+    "duration",
+    "hook_failure",
+    "remote",
+]
 
 ALLOWED: Mapping[Kind, str] = {
     "directory": "a path; `~` is the home directory, and a relative path starts at the file that sets it",
@@ -26,6 +39,8 @@ ALLOWED: Mapping[Kind, str] = {
     "git_dirs": '"skip" or "include"',
     "modules": "a table of names, each with a path inside the project or a list of such paths",
     "duration": 'a text such as "1y6m14d12h" (years, months, days, hours), or "" for none',
+    "remote": 'the name of a remote, or "" for none',
+    "hook_failure": '"by_hook", "fail_open" or "fail_closed"',
 }
 """What a value of each kind may be, in words."""
 
@@ -120,6 +135,17 @@ class Settings:
     )
     auto_prune: bool = _key(
         True, "flag", "Apply these rules after each backup, and compact the store when what has left the trash is worth it."
+    )
+    auto_push: str = _key("", "remote", "Where to send the backups after each `create`, as `cronos push` does.", project=False)
+    hook_failure: Literal["by_hook", "fail_open", "fail_closed"] = _key(
+        "by_hook",
+        "hook_failure",
+        "What hooks do when there can be no backup: go on (`fail_open`) or stop the push, rebase or deploy (`fail_closed`). "
+        "`by_hook` stops deploys (`pre-deploy`, `pre-receive`, `cronos deploy`) and nothing else.",
+        project=False,
+    )
+    hook_budget_s: float = _key(
+        0.0, "seconds", "How long a hook may take before its backup is given up. 0 sets no limit.", unit="seconds", project=False
     )
 
 

@@ -85,6 +85,18 @@ def _git_dirs(value: object) -> str:
     return str(value)
 
 
+def _hook_failure(value: object) -> str:
+    if value not in ("by_hook", "fail_open", "fail_closed"):
+        raise ValueError("it is none of the three words")
+    return str(value)
+
+
+def _remote(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"([a-zA-Z0-9][a-zA-Z0-9._-]*)?", value):
+        raise ValueError("no remote can be called so")
+    return value
+
+
 def _duration(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"([0-9]+[ymdh])*", value, re.ASCII):
         raise ValueError("it is not a length of time")
@@ -129,4 +141,6 @@ _CHECKS: Mapping[Kind, Callable[[object], object]] = {
     "git_dirs": _git_dirs,
     "modules": _modules,
     "duration": _duration,
+    "remote": _remote,
+    "hook_failure": _hook_failure,
 }

@@ -410,7 +410,9 @@ def test_git_that_is_too_old_is_not_run(
 
 @pytest.mark.parametrize("name", [name for name in app._MODULES if name != "git"])
 def test_the_help_of_every_command_ends_with_statuses_and_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = {"config": ["config", "show"], "label": ["label", "add"]}.get(name, [name])
+    words = {"config": ["config", "show"], "label": ["label", "add"], "hooks": ["hooks", "run"], "remote": ["remote", "add"]}.get(
+        name, [name]
+    )
     assert app.run([*words, "--help"]) == 0
     text = capsys.readouterr().out
     assert "Exit status: 0 done" in text
@@ -424,6 +426,6 @@ def test_every_option_of_every_command_has_help() -> None:
             pair for name, member in getattr(group, "commands", {}).items() for pair in options(member, f"{path} {name}")
         ]
 
-    everything = options(app._parser(["--help"]), "cronos")
+    everything = options(app.parser(["--help"]), "cronos")
     assert len(everything) > 100
     assert [where for where, param in everything if not param.help] == []

@@ -61,6 +61,17 @@ def test_restore_of_the_root_is_the_whole_backup(two: World, words: list[str]) -
     assert two("restore", *words, "-n").out.endswith(": 3 files and 3 directories, 15 B.\n")
 
 
+def test_a_variable_that_was_never_set_does_not_mean_everything(two: World) -> None:
+    for words in (
+        ["restore", "first", "", "-n"],
+        ["export", "first", str(two.base / "a.zip"), ""],
+        ["restore", "first", "--to", ""],
+    ):
+        told = two(*words)
+        assert told.status == 2
+        assert "empty" in told.err or "names no directory" in told.err
+
+
 def test_paths_of_a_restore_are_read_from_the_root(two: World) -> None:
     words = ["./src/", str(two.project / "README.md")]
     assert two.json("restore", "first", *words, "-n")[0]["paths"] == ["README.md", "src"]

@@ -1,11 +1,13 @@
+import io
 from datetime import UTC
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from cronos_git.cli.listing import backup_table
-from cronos_git.cli.render.tables import Column, Table, align, fit, plain_lines, width_of
+from cronos_git.cli.render.tables import Column, Table, align, cut_lines, draw, fit, plain_lines, width_of
 from tests.cli.records import backup
 
 
@@ -47,6 +49,25 @@ def test_what_is_drawn_fits_the_terminal_or_nothing_more_can_go(width: int) -> N
 def test_a_flexible_column_grows_into_the_spare_width() -> None:
     table = Table(columns=(Column(title="A"), Column(title="B", flexible=True)), rows=[("x" * 10, "y" * 100)])
     assert fit(table, 62)[1] == [10, 50]
+
+
+LONG = "newest of its scope; newest of its day (keep_daily); newest of its week (keep_weekly)"
+FOLDING = Table(
+    columns=(Column(title="ID"), Column(title="AGE", drop=1), Column(title="WHY", folds=True)),
+    rows=[("a" * 30, "16 days", LONG), ("b", "-", ""), ("c", "2 days", "pinned")],
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 90, 200])
+def test_a_folding_column_is_told_in_full_below_itself(width: int) -> None:
+    stream = io.StringIO()
+    draw(FOLDING, Console(file=stream, width=width, color_system=None))
+    for lines in (list(cut_lines(FOLDING, width)), stream.getvalue().splitlines()):
+        assert max(map(len, lines)) <= width
+        at = lines[0].index("WHY")
+        assert " ".join(line[at:].strip() for line in lines[1:-2]) == LONG
+        assert [line[at:].rstrip() for line in lines[-2:]] in (["-", "pinned"], ["", "pinned"])
+        assert ("AGE" in lines[0]) == (width >= 80)
 
 
 @given(st.lists(st.tuples(st.text("ab日\u0301", max_size=9), st.text("ab日", max_size=9)), min_size=1, max_size=9))

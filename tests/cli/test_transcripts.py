@@ -352,7 +352,7 @@ def test_damage_is_one_row_a_path(two: World, monkeypatch: pytest.MonkeyPatch) -
         ["missing", "<oid>", "a", "data:f", "1 is missing."],
         ["missing", "<oid>", "a", "-", "3 is missing."],
     ]
-    assert told.err.startswith("warning: Damaged: 2 paths, 1 tag, commit or pack. ")
+    assert told.err.startswith("warning: Damaged: 2 paths, 1 tag, commit, pack or file. ")
 
 
 def test_doctor_finds_nothing_wrong_here(two: World) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from cronos_git.cli.app import run
+from cronos_git.engine import Cronos
 from cronos_git.git import packtable
 from cronos_git.git.packindex import ObjectIndex
+from cronos_git.model import Damage, VerifyReport
 from tests.cli.test_transcripts import World
 
 A = "a_20260401_120000"
@@ -163,3 +166,36 @@ def test_damaged_backup_fails_its_drill_with_6(world: World, tmp_path: Path) -> 
     status = run(["verify", "--drill", "--json", "--scratch", str(tmp_path)], open_engine=world.open_engine)
     assert status == 6
     assert json.loads(world.capture.readouterr().out)["error"]["exit_status"] == 6
+
+
+# --- much damage ---
+
+
+def hits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a check find a damaged index that hides 30 tags and hits 50 paths."""
+
+    def damage(path: str, number: int) -> Damage:
+        text = f"Object {number:040x} is not in the store."
+        return Damage(backups=(f"b{number:02}",), path=path, oid=f"{number:040x}", code="missing", text=text)
+
+    index = Damage(backups=("b00", "b29"), path="", oid="", code="corrupt", text="The index is damaged.")
+    found = (*(damage("", number) for number in range(30)), index, *(damage(f"data:f{n:02}", n) for n in range(50)))
+    report = VerifyReport(backups=30, objects=99, bytes_read=0, damage=found, duration_s=0.0)
+    monkeypatch.setattr(Cronos, "verify", lambda *_: report)
+
+
+def test_much_damage_is_told_in_counts_and_first_paths(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hits(world, monkeypatch)
+    told = world("verify")
+    rows = [re.split(" {2,}", row) for row in told.out.splitlines()[1:]]
+    assert len(rows) == 2 + 20
+    assert rows[0] == ["missing", "<oid>", "b00 … b29 (30)", "-", "Object <oid> is not in the store. And 29 objects more."]
+    assert rows[1][-1] == "The index is damaged."
+    assert [row[3] for row in rows[2:]] == [f"data:f{number:02}" for number in range(20)]
+    assert told.err.startswith("note: 30 findings more; -v lists all.\nwarning: Damaged: 50 paths, 31 tags, commits, packs or ")
+
+
+def test_much_damage_is_named_in_full_when_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hits(world, monkeypatch)
+    assert len(world("-v", "verify").out.splitlines()) == 1 + 30 + 1 + 50
+    assert len(json.loads(world("verify", "--json").out)["damage"]) == 81

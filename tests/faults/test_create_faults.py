@@ -102,7 +102,7 @@ def test_sigkill_at_random_moments_of_a_real_process(tmp_path: Path) -> None:
         "make_engine(Path(sys.argv[1])).snapshot(SnapshotRequest(name='second'))"
     )
     for delay_ms in range(150, 950, 100):
-        for path in list(engine.project.rglob("f*"))[:: 1 + delay_ms % 7]:
+        for path in sorted(engine.project.rglob("f*"))[:: 1 + delay_ms % 7]:
             path.write_bytes(os.urandom(2000))
         child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[2])
         time.sleep(delay_ms / 1000)

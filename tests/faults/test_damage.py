@@ -20,8 +20,10 @@ from cronos_git.git.store import Store
 from cronos_git.git.trees import EMPTY_TREE
 from cronos_git.model import Backup, SnapshotRequest, VerifyReport, VerifyRequest
 from cronos_git.ops import verify
+from tests.support import repairing
 from tests.support.engine import make_engine
 from tests.support.git import git
+from tests.support.repairing import by_age
 from tests.support.trees import Link, make_tree
 
 Hit = tuple[str, str]
@@ -62,9 +64,7 @@ def pack_dir(engine: Cronos) -> Path:
 
 
 def objects_of(engine: Cronos) -> dict[bytes, tuple[str, bytes]]:
-    index = ObjectIndex(pack_dir(engine))
-    names = [name for pack in index.packs for name in map(pack.name, range(pack.count))]
-    return {name: found for name in names if (found := index.read(name))}
+    return repairing.objects_of(engine.store_path)
 
 
 def rewrite(engine: Cronos, objects: dict[bytes, tuple[str, bytes]]) -> Path:
@@ -166,7 +166,7 @@ def test_dropped_tree_says_that_what_lies_below_is_hidden(engine: Cronos) -> Non
 @pytest.mark.parametrize("seed", range(8))
 def test_several_dropped_objects_are_named_as_far_as_one_gets(engine: Cronos, seed: int) -> None:
     needs, objects, backups = needs_by_git(engine), objects_of(engine), backups_of(engine)
-    lost = random.Random(seed).sample(sorted(objects), k=12)
+    lost = random.Random(seed).sample(list(objects), k=12)
     rewrite(engine, {name: found for name, found in objects.items() if name not in lost})
     assert hits(check(engine, backups)) == hits_of(needs, {name.hex() for name in lost})
 
@@ -234,7 +234,7 @@ def test_each_flipped_byte_of_an_index_is_told(tmp_path: Path, stride: int) -> N
 
 def test_bits_flipped_anywhere_never_end_in_an_error(engine: Cronos) -> None:
     backups, chance = backups_of(engine), random.Random(7)
-    paths = sorted(path for path in pack_dir(engine).iterdir() if path.suffix in (".pack", ".idx"))
+    paths = by_age(path for path in pack_dir(engine).iterdir() if path.suffix in (".pack", ".idx"))
     for _ in range(60):
         flips = [(path := chance.choice(paths), chance.randrange(path.stat().st_size), chance.randrange(8)) for _ in range(3)]
         for spot in flips:

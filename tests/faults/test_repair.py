@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Container, Iterable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from cronos_git.git.refs import BACKUP_TAGS
 from cronos_git.model import RepairReport, SnapshotRequest
 from tests.support.git import git
-from tests.support.repairing import World, cut, garble, objects_of, pack_dir, replace, rewrite
+from tests.support.repairing import World, by_age, cut, garble, objects_of, pack_dir, packs_of, replace, rewrite
 
 FIRST, SECOND, THIRD = (f"{name}_20400101_120000" for name in ("first", "second", "third"))
 
@@ -65,7 +66,7 @@ def test_any_lost_object_is_healed_or_told(
     packed.reset()
     objects = objects_of(packed.store)
     step = 4 if request.config.getoption("--long") else 56
-    for number, name in enumerate(sorted(objects)[part * 7 % step :: step]):
+    for number, name in enumerate(list(objects)[part * 7 % step :: step]):
         packed.reset()
         rewrite(packed.store, {other: found for other, found in objects.items() if other != name})
         if alone:
@@ -171,7 +172,7 @@ def test_a_damaged_pack_gives_back_what_is_whole_in_it(packed: World, tmp_path: 
 @pytest.mark.parametrize("kind", ["half", "cut", "gone", "index gone", "no index and damaged"])
 def test_one_damaged_pack_of_many_is_healed_from_project_and_others(spread: World, tmp_path: Path, kind: str) -> None:
     spread.reset()
-    pack = max(pack_dir(spread.store).glob("*.pack"), key=lambda path: path.stat().st_size)
+    pack = max(packs_of(spread.store), key=lambda path: path.stat().st_size)
     PACKS[kind](pack)
     report = repaired(spread, tmp_path)
     assert {loss.path for loss in report.plan.lost} <= {"big", "dir/deep/f", "", "dir/deep"}
@@ -204,7 +205,7 @@ def test_a_multi_pack_index_over_lost_packs_is_set_aside(spread: World, tmp_path
     spread.reset()
     git("--git-dir", spread.store, "multi-pack-index", "write")
     git("--git-dir", spread.store, "commit-graph", "write", "--reachable")
-    pack = max(pack_dir(spread.store).glob("*.pack"), key=lambda path: path.stat().st_size)
+    pack = max(packs_of(spread.store), key=lambda path: path.stat().st_size)
     for path in (pack, pack.with_suffix(".idx")):
         path.unlink()
     report = repaired(spread, tmp_path)
@@ -311,6 +312,29 @@ def test_packed_refs_with_broken_lines_are_written_anew(spread: World, tmp_path:
     git("--git-dir", spread.store, "show-ref", "--dereference")
 
 
+def test_a_ref_whose_name_was_garbled_is_no_loss(spread: World, tmp_path: Path) -> None:
+    spread.reset()
+    git("--git-dir", spread.store, "pack-refs", "--all")
+    refs = spread.store / "packed-refs"
+    replace(refs, refs.read_bytes().replace(f"backup/{THIRD}".encode(), f"backup/{THIRD[:-1]}8".encode()))
+    report = repaired(spread, tmp_path)
+    assert report.plan.lost == ()
+    assert f"{BACKUP_TAGS}{THIRD[:-1]}8" in {step.subject for step in report.plan.steps if step.action == "set aside"}
+
+
+@pytest.mark.parametrize("also", ["objects/info", "cronos"])
+def test_a_lost_directory_of_packs_is_planned_as_it_is_repaired(spread: World, also: str) -> None:
+    spread.reset()
+    shutil.rmtree(pack_dir(spread.store))
+    if also == "objects/info":
+        assert {"missing", "record"} <= {damage.code for damage in spread.engine().verify().damage}
+    shutil.rmtree(spread.store / also)
+    plan = spread.engine().plan_repair()
+    report = spread.engine().repair()
+    assert (plan.steps, plan.lost) == (report.plan.steps, report.plan.lost)
+    assert report.remaining == ()
+
+
 def test_a_tag_that_nothing_tells_of_is_left_alone_and_told(spread: World) -> None:
     spread.reset()
     log = spread.store / "cronos/operations.jsonl"
@@ -405,7 +429,7 @@ def test_any_mixture_of_damage_is_healed_or_told(spread: World, tmp_path: Path, 
             engine.snapshot(SnapshotRequest(name="more"))
         if chance.random() < 0.3:
             spread.empty_project()
-        files = sorted(
+        files = by_age(
             path for path in spread.store.rglob("*") if path.is_file() and path.name not in ("lock", "operations.jsonl")
         )
         for path in chance.sample(files, chance.randint(1, 5)):

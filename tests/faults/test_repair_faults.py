@@ -17,7 +17,7 @@ from cronos_git.model import RepairReport
 from cronos_git.ops import repair as verb
 from tests.support.faults import run_and_fail, run_and_kill
 from tests.support.git import git
-from tests.support.repairing import World, cut, garble, pack_dir
+from tests.support.repairing import World, cut, garble, pack_dir, packs_of
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def hurt(world: World) -> None:
     """A bit of everything."""
     world.reset()
     git("--git-dir", world.store, "pack-refs", "--all")
-    first, second, third, *_ = sorted(pack_dir(world.store).glob("*.pack"), key=lambda path: -path.stat().st_size)
+    first, second, third, *_ = sorted(packs_of(world.store), key=lambda path: -path.stat().st_size)
     garble(first, 0.4)
     second.with_suffix(".idx").unlink()
     cut(third, 0.9)
@@ -100,7 +100,7 @@ def test_a_project_that_changes_meanwhile_stops_the_repair_before_anything_is_mo
 ) -> None:
     world.reset()
     packs = pack_dir(world.store)
-    max(packs.glob("*.pack"), key=lambda path: path.stat().st_size).unlink()
+    max(packs_of(world.store), key=lambda path: path.stat().st_size).unlink()
     store = verb._store_objects
 
     def changed_before(*args: object) -> None:

@@ -120,7 +120,7 @@ def _is_below(path: str, hit: Iterable[Loss]) -> bool:
 def _explains(loss: Loss, path: str, old: tuple[object, ...] | None, new: tuple[object, ...] | None) -> bool:
     """Whether a path may differ because of a loss."""
     if loss.kind == "content":
-        return path == loss.path and new is None
+        return (path == loss.path and new is None) or (path == loss.left_in and old is None)
     if loss.kind == "attributes":  # of what a directory holds, and of itself; what only attributes tell of is gone
         inside = path == loss.path or path.rpartition("/")[0] == loss.path
         return inside and old is not None and (new is None or old[6] == new[6])
@@ -138,10 +138,22 @@ def pack_dir(store: Path) -> Path:
     return store / "objects/pack"
 
 
+def packs_of(store: Path) -> list[Path]:
+    """The packs in the order in which they were written; their names, and those of objects, are others in every run."""
+    return by_age(pack_dir(store).glob("*.pack"))
+
+
+def by_age(paths: Iterable[Path]) -> list[Path]:
+    """Files in the order in which they were written."""
+    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
 def objects_of(store: Path) -> Objects:
-    """Every object that can be read."""
+    """Every object that can be read, in the order in which they were written."""
     index = ObjectIndex(pack_dir(store))
-    names = [name for pack in index.packs for name in map(pack.name, range(pack.count))]
+    packs = {pack.path.stem: pack for pack in index.packs}
+    ordered = [packs[path.stem] for path in packs_of(store) if path.stem in packs]
+    names = [pack.name(at) for pack in ordered for at in sorted(range(pack.count), key=pack.offset)]
     return {name: found for name in names if (found := index.read(name))}
 
 

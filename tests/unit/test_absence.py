@@ -10,9 +10,12 @@ import pytest
 from cronos_git.engine import Cronos
 from cronos_git.errors import DamageError, RefusedError
 from cronos_git.events import Noticed, Started
+from cronos_git.git.store import Store
 from cronos_git.model import AmendRequest, CompactRequest, PruneRequest, RestoreRequest, SnapshotRequest
+from cronos_git.ops import oplog
 from cronos_git.ops.absence import missing_refs
 from tests.support.engine import make_engine
+from tests.support.faults import run_and_kill, steps_of
 from tests.support.restoring import meanwhile, state
 from tests.support.trees import make_tree
 
@@ -109,3 +112,68 @@ def test_what_a_check_found_damaged_is_stored_again(engine: Cronos, tmp_path: Pa
     late.repair()
     assert late.verify().damage == ()
     late.delete(["a"])
+
+
+# --- told in passing ---
+
+
+def notices(engine: Cronos) -> list[str]:
+    """What the next command says when it lists the backups twice."""
+    told: list[Noticed] = []
+    late = make_engine(engine.project.parent)
+    late.notice = told.append
+    late.backups()
+    late.backups()
+    return [notice.text for notice in told]
+
+
+def test_a_list_tells_of_a_single_lost_ref_once(engine: Cronos) -> None:
+    assert notices(engine) == []
+    lose(engine, "b")
+    assert notices(engine) == ["The ref of 1 backup is gone, though nobody deleted it; `cronos repair` brings it back."]
+    engine.repair()
+    assert notices(engine) == []
+
+
+def test_a_list_takes_no_deleted_backup_for_a_lost_one(engine: Cronos) -> None:
+    engine.delete(["a"])
+    engine.restore(RestoreRequest(backup="b", strategy="replace"))
+    engine.compact(CompactRequest(trash_days=0))
+    assert notices(engine) == []
+    log = engine.store.cronos_dir / "operations.jsonl"
+    engine.delete(["c"])
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    assert notices(engine) == [], "c is in the trash, though the log does not tell"
+
+
+def test_a_restore_point_that_perhaps_never_was_is_not_missing(engine: Cronos) -> None:
+    for at in range(1, 60, 3):
+        run_and_kill(lambda: make_engine(engine.project.parent).restore(RestoreRequest(backup="a", strategy="replace")), at)
+        late = make_engine(engine.project.parent)
+        late.store  # noqa: B018 - recovers
+        assert missing_refs(late.store) == []
+
+
+def test_what_a_killed_delete_moved_to_the_trash_may_be_compacted_away(engine: Cronos, tmp_path: Path) -> None:
+    steps = steps_of(lambda: make_engine(tmp_path).delete(["b"]))
+    before_it_tells = len(steps) - steps[::-1].index("write")
+    assert not run_and_kill(lambda: make_engine(tmp_path).delete(["a"]), before_it_tells)
+    assert [backup.name for backup in engine.trash()] == ["b", "a"]
+    assert [operation.verb for operation in engine.operations(2)] == ["delete", "create"]
+    engine.compact(CompactRequest(trash_days=0))
+    assert engine.trash() == []
+    assert missing_refs(engine.store) == []
+
+
+def test_what_is_compacted_away_while_somebody_looks_is_not_missing(engine: Cronos, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.delete(["a"])
+
+    def read(store: Store) -> list[dict[str, object]]:
+        monkeypatch.undo()
+        records = oplog.read(store)
+        make_engine(engine.project.parent).compact(CompactRequest(trash_days=0))
+        return records
+
+    monkeypatch.setattr(oplog, "read", read)
+    assert missing_refs(engine.store) == []
+    assert engine.trash() == []

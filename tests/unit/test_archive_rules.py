@@ -65,3 +65,4 @@ def test_other_names_are_none_of_egos(name: str) -> None:
 
 def test_names_in_zips() -> None:
     assert [zip_name(name) for name in ("a/ü", "100%", "100%\udcff", "a\\b")] == ["a/ü", "100%", "100%25%FF", "a%5Cb"]
+    assert [zip_name(name) for name in ("C:x", "a/b:c", "100%/a\\b")] == ["C%3Ax", "a/b%3Ac", "100%/a%5Cb"]

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -196,11 +197,49 @@ def test_a_tar_of_gnu_tar_comes_in_whole(tmp_path: Path) -> None:
     assert_same_tree(source, tmp_path / "out")
 
 
-def test_an_xz_is_read_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ending", "mode"), [("txz", "w:xz"), ("tbz2", "w:bz2"), ("tar.bz2", "w:bz2")])
+def test_an_xz_or_bz2_is_read_too(tmp_path: Path, ending: str, mode: Literal["w:xz", "w:bz2"]) -> None:
     engine = make_engine(tmp_path)
-    with tarfile.open(tmp_path / "a-20240101.txz", "w:xz") as archive:
+    with tarfile.open(tmp_path / f"a-20240101.{ending}", mode) as archive:
         archive.addfile(member("empty"))
-    assert content(engine, bring_in(engine, tmp_path / "a-20240101.txz").backups[0].id) == {"empty": b""}
+    (backup,) = bring_in(engine, tmp_path / f"a-20240101.{ending}").backups
+    assert (backup.name, content(engine, backup.id)) == ("a", {"empty": b""})
+
+
+def test_what_gnu_tar_appended_takes_the_place_of_what_came_before(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    source = make_tree(tmp_path / "source", {"d/changed": b"old", "d/kept": b"kept", "relinked": b"old", "link": b"a file"})
+    os.link(source / "relinked", source / "second")
+    tar = ["tar", "--format=posix", "-C", str(source), "-f", str(tmp_path / "a-20240101.tar")]
+    subprocess.run([*tar, "-c", "."], check=True)
+    make_tree(source, {"d/changed": b"new and longer", "d/added": b"added"})
+    os.chmod(source / "d", 0o700)
+    (source / "link").unlink()
+    (source / "link").symlink_to("d/kept")
+    (source / "relinked").unlink()
+    make_tree(source, {"relinked": b"of its own"})
+    subprocess.run([*tar, "-r", "./d", "./link", "./relinked"], check=True)
+    subprocess.run([*tar, "-r", "--no-recursion", "."], check=True)
+    subprocess.run(["tar", "-xf", tmp_path / "a-20240101.tar", "-C", make_tree(tmp_path / "unpacked", {})], check=True)
+    report = bring_in(engine, tmp_path / "a-20240101.tar")
+    told = "Names come more than once in a-20240101.tar, such as 'd/changed': 4. Of each the last was taken."
+    assert (report.notes, report.problems) == ((told,), ())
+    engine.restore(RestoreRequest(backup="a", target=str(tmp_path / "out")))
+    assert_same_tree(source, tmp_path / "out")
+    assert_same_tree(tmp_path / "unpacked", tmp_path / "out")
+    assert not any(entry.attributes.link_group for entry in engine.entries(report.backups[0], recursive=True))
+    assert engine.verify().damage == ()
+
+
+def test_hard_links_in_a_tar_are_to_what_stands_there_by_then(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    names = [(member("a", mtime="nan"), b"old"), (member("b", tarfile.LNKTYPE, "a"), b""), (member("a"), b"new")]
+    names += [(member("c", tarfile.LNKTYPE, "a"), b""), (member("c", tarfile.LNKTYPE, "c"), b"")]
+    report = bring_in(engine, make_tar(tmp_path / "a-20240101.tar", names))
+    assert report.problems == ()
+    assert content(engine, report.backups[0].id) == {"a": b"new", "b": b"old", "c": b"new"}
+    groups = {entry.path: entry.attributes.link_group for entry in engine.entries(report.backups[0])}
+    assert groups["a"] == groups["c"] != groups["b"] == ""
 
 
 def test_a_date_is_needed_and_may_be_given(tmp_path: Path) -> None:
@@ -377,7 +416,7 @@ def test_an_import_prunes_nothing_but_tells_what_the_next_prune_would_drop(tmp_p
 
 def test_the_pack_of_an_import_that_fails_is_dropped(tmp_path: Path) -> None:
     engine = make_engine(tmp_path)
-    archive = make_tar(tmp_path / "a-20240101.tar", [(member("x"), os.urandom(9000)), (member("x"), b"again")])
+    archive = make_tar(tmp_path / "a-20240101.tar", [(member("x"), os.urandom(9000)), (member("x/y"), b"below a file")])
     with pytest.raises(RefusedError):
         bring_in(engine, archive)
     assert (ids(engine), list(engine.store.pack_dir.iterdir())) == ([], [])

@@ -8,6 +8,7 @@ import os
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
@@ -61,9 +62,11 @@ def test_a_nul_in_a_zip_name_is_refused(engine: Cronos, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        [(member("a"), b"1"), (member("a"), b"2")],
-        [(member("a"), b"1"), (member("./a"), b"2")],
         [(member("a"), b"1"), (member("a/b"), b"2")],
+        [(member("a", tarfile.SYMTYPE, "/etc"), b""), (member("a"), b""), (member("a/b"), b"2")],
+        [(member("a"), b""), (member("a", tarfile.SYMTYPE, "/etc"), b""), (member("a/passwd"), b"2")],
+        [(member("a", tarfile.SYMTYPE, "b"), b""), (member("b/c"), b""), (member("a/c"), b"")],
+        [(member("a/b"), b""), (member("a", tarfile.LNKTYPE, "a/b"), b"")],
         [(member("a/b"), b"1"), (member("a"), b"2")],
         [(member("a", tarfile.SYMTYPE, "/etc"), b""), (member("a/passwd"), b"2")],
         [(member("a/b"), b""), (member("a", tarfile.SYMTYPE, "/etc"), b"")],
@@ -199,7 +202,7 @@ def test_a_header_that_claims_to_be_huge_is_never_read(engine: Cronos, tmp_path:
     assert_refused(engine, tmp_path / TAR, ArchiveError, match="16 MiB")
 
 
-@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.zst", "tar.xz"])
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2"])
 @pytest.mark.parametrize("cut", [0.4, 0.9])
 def test_an_archive_that_is_cut_short_is_refused(engine: Cronos, tmp_path: Path, ending: str, cut: float) -> None:
     path = tmp_path / f"a-20250401.{ending}"
@@ -214,16 +217,37 @@ def test_an_archive_that_is_cut_short_is_refused(engine: Cronos, tmp_path: Path,
     assert_refused(engine, path, ArchiveError)
 
 
+@pytest.mark.parametrize(("damage", "why"), [(b"?" * 512, "a header in it is none"), (bytes(512), "more follows after its end")])
+def test_a_tar_with_a_damaged_header_in_its_middle_is_refused(engine: Cronos, tmp_path: Path, damage: bytes, why: str) -> None:
+    path = make_tar(tmp_path / TAR, [(member(name), b"x") for name in "abc"])
+    raw = path.read_bytes()
+    path.write_bytes(raw[:1024] + damage + raw[1536:])
+    assert_refused(engine, path, ArchiveError, why)
+
+
+def test_zeros_behind_the_end_of_a_tar_are_padding(engine: Cronos, tmp_path: Path) -> None:
+    path = make_tar(tmp_path / TAR, [(member("a"), b"x")])
+    path.write_bytes(path.read_bytes() + bytes(3 << 20))
+    assert bring_in(engine, path).backups[0].files == 1
+
+
 def _packed(raw: bytes, ending: str) -> bytes:
+    import bz2
     import lzma
 
     import zstandard
 
-    pack = {"tar": bytes, "tar.gz": gzip.compress, "tar.xz": lzma.compress, "tar.zst": zstandard.ZstdCompressor().compress}
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "tar": bytes,
+        "tar.gz": gzip.compress,
+        "tar.bz2": bz2.compress,
+        "tar.xz": lzma.compress,
+        "tar.zst": zstandard.ZstdCompressor().compress,
+    }
     return pack[ending](raw)
 
 
-@pytest.mark.parametrize("ending", ["zip", "tar.gz", "tar.zst", "tar.xz"])
+@pytest.mark.parametrize("ending", ["zip", "tar.gz", "tar.zst", "tar.xz", "tar.bz2"])
 def test_a_flipped_bit_is_noticed(engine: Cronos, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a-20250401.{ending}"
     body = os.urandom(60_000)

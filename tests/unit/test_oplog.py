@@ -77,3 +77,40 @@ def test_a_log_that_may_not_be_read_is_an_access_error(store: Store) -> None:
     (store.cronos_dir / "operations.jsonl").chmod(0)
     with pytest.raises(AccessError):
         oplog.read(store)
+
+
+# --- lines that cannot be read ---
+
+
+def test_bad_lines_are_told_with_number_and_place(store: Store) -> None:
+    oplog.append(store, {"verb": "one"})
+    log = store.cronos_dir / "operations.jsonl"
+    first = log.read_bytes()
+    with log.open("ab") as file:
+        file.write(b"\0\0\n\n[1]\n" + b"[" * 100_000 + b'\n{"no": "verb"}\n{"verb": "two"}\n{"verb": "being wri')
+    found = oplog.bad_lines(store)
+    assert [line.number for line in found] == [2, 4, 5, 6]
+    assert found[0] == (2, len(first), b"\0\0")
+    assert [record["verb"] for record in oplog.read(store)] == ["one", "two"]
+    assert oplog.told_lines(found) == "lines 2, 4, 5, 6 cannot be read"
+    assert oplog.told_lines(found[:1]) == "line 2 cannot be read"
+
+
+def test_blanked_lines_leave_all_others_in_their_place(store: Store) -> None:
+    log = store.cronos_dir / "operations.jsonl"
+    log.write_bytes(b'garbled\n{"verb": "one"}\ntorn{\n{"verb": "two"}\n')
+    found = oplog.bad_lines(store)
+    oplog.append(store, {"verb": "three"})  # by somebody else, meanwhile
+    oplog.blank(store, found)
+    assert log.read_bytes().startswith(b" " * 7 + b'\n{"verb": "one"}\n' + b" " * 5 + b'\n{"verb": "two"}\n')
+    assert oplog.bad_lines(store) == []
+    assert [record["verb"] for record in oplog.read(store)] == ["one", "two", "three"]
+
+
+def test_what_is_no_longer_what_it_was_is_not_blanked(store: Store) -> None:
+    log = store.cronos_dir / "operations.jsonl"
+    log.write_bytes(b"garbled\n")
+    found = oplog.bad_lines(store)
+    log.write_bytes(b'{"verb": "other"}\n')
+    oplog.blank(store, found)
+    assert log.read_bytes() == b'{"verb": "other"}\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,23 @@ def test_gitattributes_and_gitignore_of_the_project_change_nothing(tmp_path: Pat
         },
     )
     round_trip(engine, tmp_path / "out")
+
+
+def test_an_archive_by_stock_git_has_every_byte(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path)
+    tree = {
+        ".gitattributes": "secret export-ignore\n*.txt export-subst text eol=crlf ident\n",
+        "secret": b"kept",
+        "a.txt": b"$Format:%H$ $Id$\nline\n",
+    }
+    make_tree(engine.project, tree)
+    backup = engine.snapshot(SnapshotRequest()).backup
+    git("--git-dir", engine.store_path, "archive", "-o", tmp_path / "data.tar", f"backup/{backup.id}:data")
+    with tarfile.open(tmp_path / "data.tar") as archive:
+        archive.extractall(tmp_path / "out", filter="data")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        path.name: path.read_bytes() for path in engine.project.iterdir()
+    }
 
 
 def test_large_file_is_chunked_and_comes_back(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cronos_git.engine import Cronos
-from cronos_git.errors import HostError, InterruptedRunError
+from cronos_git.errors import InterruptedRunError
 from cronos_git.events import Advanced, Event, Finished, Noticed, Run, Started
 from cronos_git.git.pack import PackWriter
 from cronos_git.git.packindex import ObjectIndex
@@ -154,11 +154,10 @@ def test_cancelled_check_ends_at_once(engine: Cronos, quick: bool) -> None:
         engine.verify(VerifyRequest(quick=quick), Run(cancelled=True))
 
 
-def test_store_without_a_directory_of_packs_cannot_be_checked(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s.git")
-    store.pack_dir.rename(tmp_path / "away")
-    with pytest.raises(HostError):
-        verify.verify(store, (), (), VerifyRequest(), Run())
+def test_a_store_without_a_directory_of_packs_is_damaged(engine: Cronos, tmp_path: Path) -> None:
+    engine.store.pack_dir.rename(tmp_path / "away")
+    engine.store.refresh()
+    assert engine.verify(VerifyRequest()).damage
 
 
 def test_damage_of_tags_becomes_part_of_the_report(tmp_path: Path) -> None:

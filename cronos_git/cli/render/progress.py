@@ -29,8 +29,10 @@ _PHASES = {
     "measure": "Measuring",
     "compare": "Looking for similar contents",
     "pack": "Packing",
+    "push": "Sending",
+    "fetch": "Receiving",
 }
-_OF_OBJECTS = ("verify", "measure", "compare", "pack")
+_OF_OBJECTS = ("verify", "measure", "compare", "pack", "push", "fetch")
 
 
 class Watcher:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ RICH_ROWS = 200
 """Longest table that rich draws."""
 _GAP = "  "
 _FLEXIBLE_MINIMUM = 12
+_FOLDED_WELL = 30
 _ALIGNED_MAXIMUM = 100
 
 
@@ -32,6 +34,7 @@ class Column:
         silent: Cell value that says nothing; a column of only these is left out on a terminal.
         drop: The column with the highest is left out first when a terminal is too narrow; 0 never is.
         flexible: May be cut with an ellipsis on a terminal.
+        folds: Is never cut: what does not fit goes on in the lines below.
     """
 
     title: str
@@ -40,6 +43,15 @@ class Column:
     silent: str = ""
     drop: int = 0
     flexible: bool = False
+    folds: bool = False
+
+    def least(self, natural: int) -> int:
+        """The narrowest that it may be drawn, when its widest cell takes *natural* cells."""
+        return min(natural, _FLEXIBLE_MINIMUM) if self.flexible or self.folds else natural
+
+    def wanted(self, natural: int) -> int:
+        """How wide it shall be before columns that may be dropped are kept."""
+        return min(natural, _FOLDED_WELL) if self.folds else self.least(natural)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +99,15 @@ def fit(table: Table, width: int) -> tuple[Table, list[int]]:
     natural = [max(map(width_of, (column.title, *cells[index]))) for index, column in enumerate(table.columns)]
     kept = [i for i, column in enumerate(table.columns) if any(cell not in ("", column.silent) for cell in cells[i])]
 
-    def needed() -> int:
-        least = (min(natural[i], _FLEXIBLE_MINIMUM) if table.columns[i].flexible else natural[i] for i in kept)
-        return sum(least) + len(_GAP) * (len(kept) - 1)
+    def wanted() -> int:
+        return sum(table.columns[i].wanted(natural[i]) for i in kept) + len(_GAP) * (len(kept) - 1)
 
-    while needed() > width and any(table.columns[i].drop for i in kept):
+    while wanted() > width and any(table.columns[i].drop for i in kept):
         kept.remove(max(kept, key=lambda i: table.columns[i].drop))
-    spare = max(0, width - needed())
+    spare = max(0, width - sum(table.columns[i].least(natural[i]) for i in kept) - len(_GAP) * (len(kept) - 1))
     widths = []
     for i in kept:
-        least = min(natural[i], _FLEXIBLE_MINIMUM) if table.columns[i].flexible else natural[i]
+        least = table.columns[i].least(natural[i])
         grown = min(natural[i], least + spare)
         spare -= grown - least
         widths.append(grown)
@@ -107,17 +118,24 @@ def fit(table: Table, width: int) -> tuple[Table, list[int]]:
 def cut_lines(table: Table, width: int) -> Iterable[str]:
     """What fits of the table into *width* cells, for a terminal and more rows than rich should draw."""
     fitted, widths = fit(table, width)
-    limits = [limit if column.flexible else None for column, limit in zip(fitted.columns, widths, strict=True)]
-    rows = [
-        tuple(cell if limit is None else _cut(cell, limit) for cell, limit in zip(row, limits, strict=True))
-        for row in fitted.rows
-    ]
-    return plain_lines(Table(columns=fitted.columns, rows=rows))
+    lines = [tuple(column.title for column in fitted.columns)]
+    for row in fitted.rows:
+        cells = [_cell_lines(cell, column, limit) for cell, column, limit in zip(row, fitted.columns, widths, strict=True)]
+        lines += zip_longest(*cells, fillvalue="")
+    return align(lines, [column.right for column in fitted.columns])
+
+
+def _cell_lines(cell: str, column: Column, width: int) -> list[str]:
+    if column.folds:
+        from textwrap import wrap
+
+        return wrap(cell, width) or ["-"]
+    return [_cut(cell, width) if column.flexible else cell or "-"]
 
 
 def _cut(cell: str, width: int) -> str:
     if width_of(cell) <= width:
-        return cell
+        return cell or "-"
     while width_of(cell) >= width:
         cell = cell[:-1]
     return cell + "…"
@@ -136,8 +154,8 @@ def draw(table: Table, console: Console) -> None:
             justify="right" if column.right else "left",
             style=column.style,
             width=width,
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
         )
     for row in fitted.rows:
         drawn.add_row(*map(Text, row))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cronos_git.git.refs import BACKUP_TAGS, TRASH
-from cronos_git.ops.returning import replay
+from cronos_git.ops.chronicle import replay
 
 
 def entry(verb: str, result: str = "done", **facts: Any) -> dict[str, Any]:
@@ -26,7 +26,8 @@ CREATED = entry("create", backup="a", tag="1" * 40)
         ([CREATED, entry("prune", backups=["b", "a"])], TRASH),
         ([CREATED, entry("delete", backups=["a"]), entry("undelete", backups=["a"])], BACKUP_TAGS),
         ([CREATED, entry("delete", backups=["a"]), entry("compact", backups=["a"])], ""),
-        ([CREATED, entry("compact", backups=["a"])], BACKUP_TAGS),  # which drops only what is in the trash
+        ([CREATED, entry("compact", backups=["a"])], ""),  # it was in the trash: the delete was killed before it told
+        ([CREATED, entry("compact", "failed", backups=["a"])], BACKUP_TAGS),  # perhaps as it was no longer in the trash
         ([CREATED, entry("repair", given_up=["a"])], ""),
         ([entry("restore", backup="x", restore_point="a")], BACKUP_TAGS),
         ([entry("restore", "failed", backup="x", restore_point=None)], None),
@@ -56,6 +57,9 @@ def test_the_last_word_of_the_log_counts(records: list[dict[str, Any]], place: s
         ),
         ([CREATED, entry("compact", "begun", backups=["a"])], set()),  # which drops only what is in the trash
         ([entry("recover", "rolled back", restore_point="a")], {"a"}),
+        ([entry("restore", "failed", restore_point="a")], {"a"}),  # perhaps before the point was made
+        ([CREATED, entry("undo", "failed", restore_point="a")], set()),
+        ([entry("restore", "failed", restore_point="a"), entry("restore", restore_point="a")], set()),  # the id was free again
         ([entry("restore", restore_point="a"), entry("recover", "rolled back", restore_point="a")], set()),
     ],
 )
