@@ -17,6 +17,7 @@ from pathlib import Path
 from cronos_git.disk import files
 from cronos_git.disk.directories import make_directory
 from cronos_git.errors import CronosError, DamageError
+from cronos_git.git import remotes
 from cronos_git.git.layout import skeleton
 from cronos_git.git.quarantine import Quarantine
 from cronos_git.git.refs import read_ref
@@ -79,9 +80,9 @@ def with_remotes(store: Path, flaw: Flaw, noted: Mapping[str, str]) -> Flaw:
     urls = {**noted, **_remotes_left(store / flaw.name)}
     if not urls:
         return flaw
-    sections = "".join(f'[remote "{name}"]\n\turl = "{_quoted(urls[name])}"\n' for name in sorted(urls))
+    sections = b"".join(remotes.section(name, urls[name]) for name in sorted(urls))
     what = f"{flaw.what}; it gets the remotes {', '.join(sorted(urls))} again"
-    return replace(flaw, what=what, content=(flaw.content or b"") + os.fsencode(sections))
+    return replace(flaw, what=what, content=(flaw.content or b"") + sections)
 
 
 def _remotes_left(configuration: Path) -> dict[str, str]:
@@ -92,10 +93,6 @@ def _remotes_left(configuration: Path) -> dict[str, str]:
             with contextlib.suppress(CronosError):
                 found[check_name(name)] = check_url(re.sub(r"\\(.)", r"\1", quoted))
     return found
-
-
-def _quoted(url: str) -> str:
-    return url.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def mend(store: Path, flaws: list[Flaw], quarantine: Quarantine) -> None:

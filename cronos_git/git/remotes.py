@@ -36,6 +36,12 @@ def remotes(store: Store) -> list[Remote]:
     return [Remote(name=name, url=shown(found[name])) for name in sorted(found)]
 
 
+def section(name: str, url: str) -> bytes:
+    """What a configuration says of a remote whose name and URL have been checked (`rules.remotes`)."""
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    return os.fsencode(f'[remote "{name}"]\n\turl = "{quoted}"\n')
+
+
 def add(store: Store, name: str, url: str) -> None:
     """Write a remote into the store's configuration, which nobody else may read. Needs the exclusive lock.
 
@@ -47,13 +53,11 @@ def add(store: Store, name: str, url: str) -> None:
     Durability: when this returns, the remote is known also after a power cut.
     """
     config = store.path / "config"
-    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
-    section = f'[remote "{name}"]\n\turl = "{quoted}"\n'
     try:
         content = config.read_bytes()
     except OSError as error:
         raise files.host_error(error, f"read {config}") from error
-    files.write_durable(config, content.rstrip(b"\n") + b"\n" + os.fsencode(section))
+    files.write_durable(config, content.rstrip(b"\n") + b"\n" + section(name, url))
 
 
 def remove(store: Store, name: str) -> None:
