@@ -38,6 +38,7 @@ def plan_links(
     is_same: Callable[[Pair], bool],
     covers: Callable[[str], bool],
     is_right_name: Callable[[str, str, str], bool],
+    is_another_file: Callable[[str, str], bool],
 ) -> Links:
     """What hard links ask for.
 
@@ -48,11 +49,13 @@ def plan_links(
         covers: Whether a path is within what is restored; outside it nothing may change.
         is_right_name: Whether a path, restored or not, is to be a name of the file with this group and content, and has its
             content and attributes already; then others may become names of what is there.
+        is_another_file: Whether a path is to be another file than that of this group. A restored path does not stay a name of it,
+            also where that one is not restored itself: an undo parts what the restore has joined.
 
     Cost: a pass over the scan's entries, when any link group is concerned.
     """
     linked = [path for path, pair in pairs.items() if any(entry and entry.attributes.link_group for entry in pair)]
-    return _Planner(pairs, scan, is_same, covers, is_right_name).plan(linked) if linked else Links()
+    return _Planner(pairs, scan, is_same, covers, is_right_name, is_another_file).plan(linked) if linked else Links()
 
 
 class _Planner:
@@ -63,11 +66,13 @@ class _Planner:
         is_same: Callable[[Pair], bool],
         covers: Callable[[str], bool],
         is_right_name: Callable[[str, str, str], bool],
+        is_another_file: Callable[[str, str], bool],
     ) -> None:
         self.pairs = pairs
         self.is_same = is_same
         self.covers = covers
         self.is_right_name = is_right_name
+        self.is_another_file = is_another_file
         self.inode_of_group: dict[str, _Inode] = {}
         self.links = Links()
         self.seen: dict[str, Found] = {}
@@ -144,8 +149,10 @@ class _Planner:
         return (entry.device, entry.inode) if entry else None
 
     def _names_of(self, path: str) -> list[str]:
-        inode = self._inode(path)
-        return [name for name in self.names[inode] if self.covers(name)] if inode else []
+        """The names of the file at *path* that count: not those outside the restore that may be its names."""
+        inode, after = self._inode(path), self.pairs[path][1]
+        group = after.attributes.link_group if after else ""
+        return [name for name in self.names[inode] if self.covers(name) or self.is_another_file(name, group)] if inode else []
 
 
 def _has_content_of(before: Entry | None, after: Entry | None) -> bool:

@@ -71,7 +71,7 @@ class _Planner:
 
     def plan(self) -> Planned:
         self.pairs = dict(self._pairs())
-        self.links = plan_links(self.pairs, self.scan, _is_same, self.wish.covers, self._is_right_name)
+        self.links = plan_links(self.pairs, self.scan, _is_same, self.wish.covers, self._is_right_name, self._is_another_file)
         for path, pair in self.pairs.items():
             self._sort(path, pair)
         self._look_in_the_way()
@@ -102,6 +102,11 @@ class _Planner:
         if not isinstance(before, Entry) or after is None:
             return False
         return (after.attributes.link_group, after.oid) == (group, oid) and _is_same((before, after))
+
+    def _is_another_file(self, path: str, group: str) -> bool:
+        """Whether *path* is to be another file than the one with the names of this group."""
+        after = self.wish.desired.find(path)
+        return after is not None and (not group or after.attributes.link_group != group)
 
     # --- what is done about it ---
 

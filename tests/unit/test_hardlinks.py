@@ -152,6 +152,30 @@ def test_files_of_one_recorded_group_but_of_different_content_do_not_become_one(
     top = Directory("", found(".", os.stat(world.inside)))
     pairs = {name: (None, entry(name, oid)) for name, oid in (("a", "1"), ("b", "2"), ("c", "2"))}
     links = plan_links(
-        pairs, Scan(top=top, device=0), lambda _pair: False, covers=lambda _path: True, is_right_name=lambda *_names: False
+        pairs,
+        Scan(top=top, device=0),
+        lambda _pair: False,
+        covers=lambda _path: True,
+        is_right_name=lambda *_names: False,
+        is_another_file=lambda *_names: True,
     )
     assert links.sources == {"c": "b"}
+
+
+def test_undo_parts_a_name_that_the_restore_of_one_path_joined_to_another(world: World) -> None:
+    world.arrange("abX")
+    kept = world.kept()
+    world.place("a").unlink()
+    world.place("X").unlink()
+    world.place("a").write_bytes(b"same")
+    os.utime(world.place("a"), ns=(SAME, SAME))
+    os.link(world.place("a"), world.place("X"))
+    os.link(world.place("b"), world.place("Y"))
+    os.utime(world.inside, ns=(SAME, SAME))
+    before = observe(world.inside)
+    world.restore(kept, "overwrite", "a")
+    assert world.place("a").samefile(world.place("b"))
+    world.engine.undo()
+    after = observe(world.inside)
+    assert after == before
+    assert_same_groups({name: node.inode for name, node in before.items()}, {name: node.inode for name, node in after.items()})
