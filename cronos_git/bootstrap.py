@@ -10,65 +10,30 @@ root directory, the home directory (a `.git` for dotfiles does not make all of h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cronos_git.clock import LocalZone, SystemClock
 from cronos_git.disk import settings_files
 from cronos_git.errors import ConfigError, ProjectError, RefusedError
 from cronos_git.rules.config import Ignored, Layer, LayerName, Resolved, environment_layer, resolve_settings
+from cronos_git.rules.schema import KEYS
 
 if TYPE_CHECKING:
     from cronos_git.engine import Cronos
-    from cronos_git.git.hookdirs import Whereabouts
+    from cronos_git.ports import Peers
     from cronos_git.rules.record import Identity
+    from cronos_git.rules.schema import Settings
 
 SYSTEM_CONFIG = Path("/etc/cronos/config.toml")
 PROJECT_CONFIGS = ("cronos_config.json", "cronos.yaml", "pyproject.toml", "cronos.toml")
 """Configuration files at a project's root, lowest rank first."""
 
-_HOOK_MARK = "_CRONOS_HOOK"
-"""Set in a hook's child processes; not `CRONOS_…`, which is for settings."""
-
 _EGOS_SUFFIX = ".json"
 _YAML_SUFFIXES = (".yaml", ".yml")
 _MARKS = (".git", *(name for name in PROJECT_CONFIGS if name != "pyproject.toml"))
-
-
-class SystemClock:
-    """The machine's clock; implements `ports.Clock`."""
-
-    def now(self) -> datetime:
-        """The present in UTC."""
-        return datetime.now(UTC)
-
-
-class LocalZone(tzinfo):
-    """The machine's time zone as the C library knows it, summer time included."""
-
-    def utcoffset(self, when: datetime | None) -> timedelta | None:
-        """How far local time is ahead of UTC at the local time *when*."""
-        return _local(when).utcoffset() if when else None
-
-    def dst(self, when: datetime | None) -> timedelta | None:
-        """Unknown: only the sum of offset and summer time is."""
-        return None
-
-    def tzname(self, when: datetime | None) -> str | None:
-        """The zone's abbreviation at the local time *when*."""
-        return _local(when).tzname() if when else None
-
-    def fromutc(self, when: datetime) -> datetime:
-        """The local time of the UTC time *when*; the second of two equal local times has `fold=1`."""
-        known = when.replace(tzinfo=UTC).astimezone()
-        local = known.replace(tzinfo=self)
-        return local if local.utcoffset() == known.utcoffset() else local.replace(fold=1)
-
-
-def _local(when: datetime) -> datetime:
-    return when.replace(tzinfo=None).astimezone()
 
 
 # --- configuration ------------------------------------------------------------------------------------------------
@@ -127,10 +92,10 @@ def resolve(
     """
     flags = {"backup_dir": backup_dir, "lock_wait": lock_wait_s} | dict(overrides or {})
     highest = (
-        _anchored(environment_layer(os.environ), _working_directory()),
-        _anchored(
+        anchored(environment_layer(os.environ), working_directory()),
+        anchored(
             Layer(name="flags", origin="command line", values={key: value for key, value in flags.items() if value is not None}),
-            _working_directory(),
+            working_directory(),
         ),
     )
     lowest = [_default_layer()]
@@ -143,7 +108,12 @@ def resolve(
     return Configuration(project=root, resolved=resolve_settings([*lowest, *highest]), files=tuple(files))
 
 
-def _working_directory() -> Path:
+def absolute_path(path: str | Path) -> str:
+    """*path* from the root, whatever the working directory is later; `~` is the home directory."""
+    return str(working_directory() / os.path.expanduser(path))
+
+
+def working_directory() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -158,7 +128,7 @@ def _default_layer() -> Layer:
 
 def _user_files(config: str | None) -> list[tuple[Path, LayerName]]:
     if config is not None:
-        path = _working_directory() / Path(config).expanduser()
+        path = working_directory() / Path(config).expanduser()
         if not path.exists():
             raise ConfigError(
                 f"There is no configuration file {path}.", hint="Check the path given with --config.", origin=str(path)
@@ -192,16 +162,26 @@ def _file_layer(path: Path, name: LayerName, content: Mapping[str, object]) -> L
         from cronos_git.rules.legacy import lower_keys
 
         values = lower_keys(content, str(path))
-    return _anchored(Layer(name=name, origin=str(path), values=values, ignored=ignored), path.parent)
+    return anchored(Layer(name=name, origin=str(path), values=values, ignored=ignored), path.parent)
 
 
-def _anchored(layer: Layer, base: Path) -> Layer:
-    """*layer* with an absolute `backup_dir`; a value that is no text is left for validation to refuse."""
-    directory = layer.values.get("backup_dir")
-    if not isinstance(directory, str) or not directory or "\0" in directory:
-        return layer
-    absolute = os.path.normpath(base / os.path.expanduser(directory))
-    return Layer(name=layer.name, origin=layer.origin, values={**layer.values, "backup_dir": absolute}, ignored=layer.ignored)
+def anchored(layer: Layer, base: Path) -> Layer:
+    """*layer* with absolute paths; a value that is no text is left for validation to refuse."""
+    values = {key: _absolute(key, value, base) for key, value in layer.values.items()}
+    return Layer(name=layer.name, origin=layer.origin, values=values, ignored=layer.ignored)
+
+
+def _absolute(key: str, value: object, base: Path) -> object:
+    kind = KEYS[key].kind if key in KEYS else None
+    if kind == "directories" and isinstance(value, list):
+        return [_absolute_path(item, base) for item in value]
+    return _absolute_path(value, base) if kind in ("directory", "file") else value
+
+
+def _absolute_path(value: object, base: Path) -> object:
+    if not isinstance(value, str) or not value or "\0" in value:
+        return value
+    return os.path.normpath(base / os.path.expanduser(value))
 
 
 def _named_project(project: str, layers: list[Layer]) -> Path:
@@ -219,7 +199,7 @@ def _find_project(layers: list[Layer]) -> Path:
     """The project that the working directory belongs to; *layers* tell where stores lie when no project says otherwise."""
     from cronos_git.git.store import store_path
 
-    start = settings_files.real_directory(str(_working_directory()))
+    start = settings_files.real_directory(str(working_directory()))
     backup_dir = Path(resolve_settings(layers).settings.backup_dir)
     too_wide = _too_wide()
 
@@ -249,11 +229,14 @@ def open_engine(
     lock_wait_s: float | None = None,
     overrides: Mapping[str, object] | None = None,
     force: bool = False,
+    peers: Peers | Callable[[Settings], Peers | None] | None = None,
 ) -> Cronos:
     """The engine for a project; opens no store yet, and creates nothing.
 
     Args:
         force: Allow the root directory and the home directory as a project that has no store yet.
+        peers: The other nodes of the Mycelium, for what the configuration wants of them; or what gives the way to them, which is
+            asked only when it wants any.
         project, backup_dir, config, lock_wait_s, overrides: As for `resolve`.
 
     Raises:
@@ -266,8 +249,9 @@ def open_engine(
         raise RefusedError(reason, hint=hint, project=str(configuration.project))
 
     from cronos_git.engine import Cronos
+    from cronos_git.equipment import equip
 
-    return Cronos(
+    engine = Cronos(
         project=configuration.project,
         store_path=configuration.store_path,
         settings=configuration.resolved.settings,
@@ -275,6 +259,11 @@ def open_engine(
         zone=LocalZone(),
         identity=_identity(),
     )
+    settings = engine.settings
+    if callable(peers):
+        peers = peers(settings) if settings.nexus or settings.atlas or settings.ethik != "off" else None
+    equip(engine, peers)
+    return engine
 
 
 def _objections(configuration: Configuration, force: bool) -> Iterator[tuple[str, str]]:
@@ -289,6 +278,12 @@ def _objections(configuration: Configuration, force: bool) -> Iterator[tuple[str
             f"The backups of {project} would lie inside it, in {backup_dir} ({origin}), and be lost together with it.",
             "Give a directory outside the project, with --backup-dir or `backup_dir` in the configuration.",
         )
+    log_file = resolved.settings.log_file
+    if log_file and Path(os.path.realpath(log_file)).is_relative_to(project):
+        yield (
+            f"The log file {log_file} ({resolved.origins['log_file']}) lies in the project, so each backup would be a change.",
+            "Set `log_file` to a path outside the project.",
+        )
     if resolved.sources["backup_dir"] == "project":
         fault = settings_files.fault_of_ownership(backup_dir)
         if fault:
@@ -298,73 +293,13 @@ def _objections(configuration: Configuration, force: bool) -> Iterator[tuple[str
             )
 
 
-# --- hooks --------------------------------------------------------------------------------------------------------
-
-
-def find_repository(directory: str | None = None) -> Whereabouts | None:
-    """The user's Git repository at *directory*; None when there is none.
-
-    Args:
-        directory: Where to look, whatever repository the environment names; None for what git itself would take: the working
-            directory and, in a hook, `GIT_DIR`.
-
-    Raises:
-        ProjectError, GitCommandError, GitVersionError: It cannot be told.
-    """
-    from cronos_git.git.hookdirs import locate
-
-    if directory is None:
-        return locate(_working_directory(), os.environ)
-    return locate(settings_files.real_directory(directory), _without_repository(os.environ))
-
-
-def find_deploy_tree(directory: str | None = None) -> str | None:
-    """The directory to which a repository deploys, if its configuration names one; arguments and errors as before."""
-    from cronos_git.git.hookdirs import deploy_tree
-
-    if directory is None:
-        return deploy_tree(_working_directory(), os.environ)
-    return deploy_tree(Path(directory), _without_repository(os.environ))
-
-
-def _without_repository(environment: Mapping[str, str]) -> dict[str, str]:
-    """*environment* without what says which repository is meant; where configuration lies stays."""
-    return {name: value for name, value in environment.items() if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")}
-
-
-def enter_hook() -> bool:
-    """Note for all child processes that a hook is running; False when one was already."""
-    is_first = _HOOK_MARK not in os.environ
-    os.environ[_HOOK_MARK] = "1"
-    return is_first
-
-
-def hook_arguments(name: str, arguments: Sequence[str]) -> list[str]:
-    """What git gave a hook; the pre-commit framework passes a push's remote in the environment instead."""
-    told = [os.environ.get(f"PRE_COMMIT_REMOTE_{what}", "") for what in ("NAME", "URL")]
-    return told if name == "pre-push" and not arguments and all(told) else list(arguments)
-
-
-def command_path() -> str | None:
-    """Absolute path of the `cronos` command; None when it cannot be found."""
-    import shutil
-    import sys
-
-    called = Path(sys.argv[0])
-    if called.name == "cronos" and called.exists():
-        return os.path.abspath(called)
-    return shutil.which("cronos", path=os.path.dirname(sys.executable)) or shutil.which("cronos")
-
-
-def command_word() -> str:
-    """What to type to run `cronos` here."""
-    import shutil
-
-    return "cronos" if shutil.which("cronos") else command_path() or "cronos"
+def host_name() -> str:
+    """What this machine is called."""
+    return os.uname().nodename
 
 
 def _identity() -> Identity:
     from cronos_git.disk.owners import user_name
     from cronos_git.rules.record import Identity
 
-    return Identity(user=user_name(os.geteuid()) or str(os.geteuid()), host=os.uname().nodename)
+    return Identity(user=user_name(os.geteuid()) or str(os.geteuid()), host=host_name())

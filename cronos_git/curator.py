@@ -9,22 +9,30 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 
-from cronos_git.errors import StoreLockedError
+from cronos_git.errors import PolicyDeniedError, StoreLockedError
 from cronos_git.events import Run, tolerating
 from cronos_git.model import (
+    Action,
     AmendReport,
     AmendRequest,
     Backup,
     CompactPlan,
     CompactReport,
     CompactRequest,
+    GatedVerb,
     PrunePlan,
     PruneReport,
     PruneRequest,
+    RestorePlan,
+    SnapshotPlan,
+    SnapshotRequest,
     VerifyRequest,
 )
 from cronos_git.ops import catalog
 from cronos_git.restorer import Restorer
+
+Foreseen = SnapshotPlan | RestorePlan | PrunePlan | CompactPlan | Sequence[Backup]
+"""What the policy can be asked about beforehand; backups stand for their deletion."""
 
 
 class Curator(Restorer):
@@ -50,6 +58,7 @@ class Curator(Restorer):
 
         Raises:
             RefusedError: A backup that the plan rests on has been changed or deleted since; nothing was changed.
+            PolicyDeniedError: The policy speaks against it, or gave no verdict; nothing was changed.
             DamageError: The store is damaged, so nothing is deleted from it.
             StoreLockedError, DiskFullError, AccessError, HostError: Each backup exists or is in the trash.
 
@@ -60,8 +69,9 @@ class Curator(Restorer):
         run = run or Run()
         with self._writing(run):
             self._require_whole(plan.dropped, run)
+            verdict = self._judge_drop("prune", plan.dropped, run)
             prune.apply(self.store, plan)
-            self._log_each("prune", plan.dropped, run)
+            self._log_each("prune", plan.dropped, run, verdict)
         return PruneReport(plan=plan, pruned=tuple(backup.id for backup in plan.dropped))
 
     def _auto_prune(self, lost: Sequence[str], run: Run) -> tuple[str, ...]:
@@ -76,8 +86,9 @@ class Curator(Restorer):
             plan = self.plan_prune()
             if plan.dropped:
                 prune.refuse_lost(lost)
+            verdict = self._judge_drop("prune", plan.dropped, run)
             prune.apply(self.store, plan)
-            self._log_each("prune", plan.dropped, run)
+            self._log_each("prune", plan.dropped, run, verdict)
             return tuple(backup.id for backup in plan.dropped)
         return ()
 
@@ -90,7 +101,7 @@ class Curator(Restorer):
         Raises:
             BackupNotFoundError, AmbiguousBackupError: An identifier means no one backup; nothing was changed.
             RefusedError: One is pinned; nothing was changed.
-            DamageError, StoreLockedError, DiskFullError, AccessError, HostError: As for `apply_prune`.
+            PolicyDeniedError, DamageError, StoreLockedError, DiskFullError, AccessError, HostError: As for `apply_prune`.
 
         Durability: when this returns, the backups are in the trash also after a power cut.
         """
@@ -100,8 +111,9 @@ class Curator(Restorer):
         with self._writing(run):
             chosen = self._choose(identifiers, self._catalog())
             self._require_whole(chosen, run)
+            verdict = self._judge_drop("delete", chosen, run)
             prune.delete(self.store, chosen)
-            self._log_each("delete", chosen, run)
+            self._log_each("delete", chosen, run, verdict)
         return chosen
 
     def trash(self) -> list[Backup]:
@@ -206,6 +218,7 @@ class Curator(Restorer):
 
         Raises:
             RefusedError: The trash is no longer as planned; nothing was changed.
+            PolicyDeniedError: The policy speaks against it, or gave no verdict; nothing was changed.
             DamageError: Something that is needed is missing or damaged; nothing was changed.
             StoreLockedError: Somebody else writes, or reads what must stay.
             DiskFullError, AccessError, HostError, InterruptedRunError: Every backup that stays is whole.
@@ -223,6 +236,8 @@ class Curator(Restorer):
 
         facts = {"backups": [backup.id for backup in plan.expired]}
         with self.store.objects_stay(shared=False), self._operation("compact", run, **facts) as told:
+            if self.gate is not None and not plan.idle:
+                self._judge(self._dropping("compact", plan.expired), told, run)
             begin = partial(self._log, "compact", facts, run, "begun")
             report = compact.apply(self.store, plan, self._catalog().backups, run, begin)
             told |= {"freed_bytes": report.freed_bytes, "unlogged": plan.idle}
@@ -240,6 +255,50 @@ class Curator(Restorer):
                 with contextlib.suppress(StoreLockedError):  # a transfer is going on; the next backup compacts
                     return self._compact(self.plan_compact(), run)
         return None
+
+    def _judge_drop(self, verb: GatedVerb, dropped: Sequence[Backup], run: Run) -> dict[str, object]:
+        """Ask the policy whether backups may go; what the log is to tell of that.
+
+        Raises:
+            PolicyDeniedError: They may not.
+        """
+        return self._judged(self._dropping(verb, dropped), run) if self.gate is not None and dropped else {}
+
+    def _dropping(self, verb: GatedVerb, dropped: Sequence[Backup], *, is_rehearsal: bool = False) -> Action:
+        from cronos_git.ops import proposals
+
+        return proposals.dropping(self._asker(is_rehearsal=is_rehearsal), verb, dropped, self._catalog().backups)
+
+    def foresee(self, plan: Foreseen, request: SnapshotRequest | None = None) -> PolicyDeniedError | None:
+        """What the rules of the policy would say of a plan, or of a deletion; nobody outside is asked, and nothing is logged.
+
+        Args:
+            request: What the plan of a backup was made for.
+
+        Returns:
+            The error with which they would stop it, or None.
+
+        Cost: as that of the verdict itself.
+        """
+        if self.gate is None:
+            return None
+        from cronos_git.rules import policy
+
+        action = self._rehearsed(plan, request)
+        return policy.denial(action, self.gate.judge(action))
+
+    def _rehearsed(self, plan: Foreseen, request: SnapshotRequest | None) -> Action:
+        from cronos_git.ops import proposals
+
+        if isinstance(plan, SnapshotPlan):
+            return proposals.planning(self._asker(is_rehearsal=True), request or SnapshotRequest(), plan)
+        if isinstance(plan, RestorePlan):
+            return proposals.restoring(self._asker(is_rehearsal=True), plan, self._source(plan))
+        if isinstance(plan, PrunePlan):
+            return self._dropping("prune", plan.dropped, is_rehearsal=True)
+        if isinstance(plan, CompactPlan):
+            return self._dropping("compact", plan.expired, is_rehearsal=True)
+        return self._dropping("delete", plan, is_rehearsal=True)
 
     def _require_whole(self, dropped: Sequence[Backup], run: Run) -> None:
         """Raise DamageError when what is left after a deletion is damaged, as far as a quick check tells."""

@@ -23,7 +23,7 @@ class CronosError(Exception):
     """
 
     code: ClassVar[str] = "error"
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str = "", **context: object) -> None:
@@ -213,6 +213,46 @@ class RemoteError(CronosError):
     code = "remote.failed"
     exit_status = 14
     retryable = True
+
+
+class BusError(CronosError):
+    """The Mycelium could not be reached, nobody answered in time, or a message could not be carried."""
+
+    code = "bus.failed"
+    exit_status = 14
+    retryable = True
+
+
+class MessageError(UsageError):
+    """A message on the bus is not understood: an unknown topic, or a payload that is not as it should be."""
+
+    code = "message.invalid"
+
+
+class ServiceError(CronosError):
+    """A remote CRONOS could not do what it was asked to; what it said stands in the message.
+
+    Attributes:
+        remote_code: Code of the error there, in `context` too.
+        exit_status: The one of the error there.
+    """
+
+    code = "service.failed"
+
+    def __init__(self, message: str, *, hint: str = "", remote_code: str = "", exit_status: int = 1, **context: object) -> None:
+        self.remote_code = remote_code
+        self.exit_status = exit_status
+        super().__init__(message, hint=hint, remote_code=remote_code, **context)
+
+
+class PolicyDeniedError(CronosError):
+    """The policy does not allow it, or had to be asked and gave no verdict; nothing was changed.
+
+    `context["violations"]` lists what speaks against it.
+    """
+
+    code = "policy.denied"
+    exit_status = 20
 
 
 class InterruptedRunError(CronosError):

@@ -63,9 +63,17 @@ class Finished:
 Event = Started | Advanced | Noticed | Finished
 
 NOTICES = {
+    "backup.untold": "A subsystem that is told of each backup (ATLAS) was not; the backup is safe.",
+    "bus.untold": "What was done is done, but was not told on the Mycelium.",
     "compact.failed": "The compaction that a backup started did not happen; the backup is safe.",
+    "dependency.changed": "What a restored module needs has changed since the backup.",
+    "dependency.missing": "What a restored module needs is not in the backup.",
+    "dependency.unknown": "What a module needs could not be told in full.",
     "import.saved": "One of several imports is done.",
+    "log.unwritten": "What was done is done, but does not stand in the file of `log_file`.",
     "oplog.unwritten": "What was done is done, but does not stand in the operation log.",
+    "policy.unchecked": "ETHIK gave no verdict in time; the backup was made all the same.",
+    "policy.warned": "A rule of the policy speaks against it, but does not stop it.",
     "prune.failed": "The retention rules were not applied after a backup; the backup is safe.",
     "push.failed": "The backup is safe here, but was not sent to the remote of `auto_push`.",
     "repair.alone": "The names of the remotes cannot be read, so none is asked for what is lost here.",

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronos_git.errors import BackupNotFoundError
+from cronos_git.errors import BackupNotFoundError, ModuleScopeError
 from cronos_git.events import Run
 from cronos_git.model import (
     Backup,
@@ -21,7 +21,10 @@ from cronos_git.model import (
     BlamedLine,
     GrepMatch,
     GrepRequest,
+    MapBackup,
+    Module,
     PathVersion,
+    ProjectMap,
     Query,
     TimelineEntry,
 )
@@ -97,6 +100,55 @@ class Historian(Reader):
             paths = list(filter(None, (newer.path, newer.previous_path)))
             return b"".join(one.patch or b"" for one in compare.diff(old, new, paths, patch=True))
         return patches.compare_sides(patches.side_of(old, before), patches.side_of(new, newer.entry))[2]
+
+    def project_map(
+        self, backups: Sequence[Backup] | None = None, *, module: str | None = None, limit: int | None = None
+    ) -> ProjectMap:
+        """The project, its modules, its backups, and which paths changed in each.
+
+        Args:
+            backups: Only these; None for all.
+            module: Only what concerns this one, by its name or a path of it.
+            limit: At most so many backups, the newest.
+
+        Raises:
+            StoreMissingError: The project has no store yet.
+            ModuleScopeError: There is no such module on the map.
+            DamageError: A backup cannot be compared.
+
+        Cost: for each backup that is looked at, the directories that differ from the one before; with *module* some are looked
+            at in vain.
+        """
+        from cronos_git.ops.mapping import Cartographer, narrowed
+
+        known = self.backups()
+        cartographer = Cartographer(self.store, known, self.settings.modules)
+        modules = cartographer.modules if module is None else (self._module(module, cartographer.modules),)
+        chosen = known if backups is None else sorted(backups, key=lambda one: one.sequence, reverse=True)
+        found: list[MapBackup] = []
+        looked_at = 0
+        for one in cartographer.placed(chosen):
+            looked_at += 1
+            kept = one if module is None else narrowed(one, modules[0])
+            found += [kept] if kept else []
+            if len(found) == limit:
+                break
+        return ProjectMap(
+            name=self.project.name or str(self.project),
+            path=str(self.project),
+            modules=modules,
+            backups=tuple(found),
+            more=len(chosen) - looked_at,
+        )
+
+    def _module(self, word: str, among: Sequence[Module]) -> Module:
+        path = word.strip("/")
+        found = [one for one in among if path in one.paths] or [one for one in among if one.name.casefold() == word.casefold()]
+        if len(found) != 1:
+            names = [one.name for one in among]
+            hint = f"There are: {', '.join(names)}." if names else "Name some under [modules] in cronos.toml, or back some up."
+            raise ModuleScopeError(f"There is no module {word!r} on the map.", hint=hint, candidates=names)
+        return found[0]
 
     def _witnesses(self, paths: Sequence[str], *, module: str | None = None, like: Backup | None = None) -> list[Witness]:
         """The backups that tell of *paths*; where *like* is none of them, those of its scope."""

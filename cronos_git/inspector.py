@@ -37,15 +37,15 @@ class Inspector(Curator):
         """
         from cronos_git.ops import verify
 
-        request = request or VerifyRequest()
-        with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
+        request, run = request or VerifyRequest(), run or Run()
+        with self.store.lock(shared=True, wait_s=self.settings.lock_wait, checkpoint=run.checkpoint):
             trash = self._trash_to_check(request)
             kept = catalog.read(self.store) if request.trash is not True else Catalog(backups=[], damaged=[])
             absent = [] if request.backups or request.trash else [*missing_refs(self.store), *unread_lines(self.store)]
             found = Catalog(backups=[*kept.backups, *trash.backups], damaged=[*kept.damaged, *trash.damaged, *absent])
             wanted = self._choose(request.backups, found) if request.backups else found.backups
             damaged = [*found.damaged, *(self._damaged_files() if not request.backups else ())]
-            report = verify.verify(self.store, wanted, damaged, request, run or Run(), now=self.clock.now())
+            report = verify.verify(self.store, wanted, damaged, request, run, now=self.clock.now())
         in_trash = [backup.id for backup in wanted if backup in trash.backups]
         return replace(report, trash=(*in_trash, *(name for damage in trash.damaged for name in damage.backups)))
 
@@ -104,7 +104,8 @@ class Inspector(Curator):
         backup = self.resolve(identifier).backup
         view = self.view(backup)
         place = drill.choose_place(scratch, (self.store_path, self.project))
-        with self.store.lock(shared=True, wait_s=self.settings.lock_wait), drill.scratch_directory(place) as root:
+        waiting = self.store.lock(shared=True, wait_s=self.settings.lock_wait, checkpoint=run.checkpoint)
+        with waiting, drill.scratch_directory(place) as root:
             plan = extract.plan(view, backup, (), str(root / "restored"))
             drill.refuse_small_disk(place, plan)
             restored = extract.apply(self.store, view, plan, verify=False, run=run)

@@ -11,14 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cronos_git import __version__
-from cronos_git.errors import CronosError, InterruptedRunError, RefusedError, StoreLockedError
+from cronos_git.errors import CronosError, InterruptedRunError, PolicyDeniedError, RefusedError, StoreLockedError
 from cronos_git.events import Noticed, Run, tolerating
 from cronos_git.git.store import Store
 from cronos_git.historian import Historian
-from cronos_git.model import Backup, Operation, Recovery
+from cronos_git.model import Action, Backup, Operation, Recovery, Verdict
 from cronos_git.ops import oplog
+from cronos_git.ports import Enricher, OperationSink, PolicyGate
+
+if TYPE_CHECKING:  # imported where used
+    from cronos_git.ops.proposals import Asker
+
+_RESULTS: dict[type[CronosError], str] = {InterruptedRunError: "interrupted", PolicyDeniedError: "denied"}
 
 
 class Keeper(Historian):
@@ -26,9 +33,15 @@ class Keeper(Historian):
 
     Attributes:
         face: Which face works with it, for the operation log: `cli`, `library`, `service`, `hook` or `schedule`.
+        gate: Judges what is about to be done; None lets everything pass.
+        enrichers: Are told of each backup.
+        sinks: Get each record of the operation log too.
     """
 
     face = "library"
+    gate: PolicyGate | None = None
+    enrichers: tuple[Enricher, ...] = ()
+    sinks: tuple[OperationSink, ...] = ()
 
     @cached_property
     def store(self) -> Store:
@@ -103,12 +116,55 @@ class Keeper(Historian):
             yield told
             result = "done"
         except CronosError as error:
-            result = "interrupted" if isinstance(error, InterruptedRunError) else "failed"
+            result = _RESULTS.get(type(error), "failed")
             told |= {"error": error.message, "code": error.code}
             raise
         finally:
             if not told.pop("unlogged", False) and self.store_path.exists():
                 self._log(verb, told, run, result)
+
+    def note_request(self, facts: Mapping[str, object], result: str, run: Run | None = None) -> None:
+        """Note that somebody elsewhere asked for something; nothing while the project has no store.
+
+        Args:
+            facts: Who asked on which topic, and what came of it.
+            result: `begun`, `done`, `failed` or `interrupted`.
+        """
+        if self.store_path.exists():
+            self._log("request", facts, run or Run(), result)
+
+    def _judge(self, action: Action, told: dict[str, object], run: Run) -> Verdict | None:
+        """Ask the gate whether *action* may be done, and note in *told* what it says; None when there is no gate.
+
+        Raises:
+            PolicyDeniedError: It may not, or the gate had to say so and did not.
+        """
+        if self.gate is None:
+            return None
+        from cronos_git.rules import policy
+
+        verdict = self.gate.judge(action)
+        told["policy"] = policy.facts(verdict)
+        for violation in policy.warnings(verdict):
+            run.emit(Noticed("warning", "policy.warned", f"{violation.rule}: {violation.text}", violation.path))
+        if (denied := policy.denial(action, verdict)) is not None:
+            raise denied
+        if verdict.decision == "unchecked":
+            run.emit(Noticed("warning", "policy.unchecked", f"{verdict.text} The backup is made all the same."))
+        run.checkpoint()
+        return verdict
+
+    def _judged(self, action: Action, run: Run) -> dict[str, object]:
+        """What the log is to tell of a verdict, for verbs that are only logged when they are done; a denial is logged here."""
+        with self._operation(action.verb, run, backups=list(action.backups)) as told:
+            self._judge(action, told, run)
+            told["unlogged"] = True
+        return {"policy": told["policy"]} if "policy" in told else {}
+
+    def _asker(self, *, is_rehearsal: bool = False) -> Asker:
+        from cronos_git.ops.proposals import Asker
+
+        return Asker(project=str(self.project), face=self.face, is_rehearsal=is_rehearsal)
 
     def _log(self, verb: str, facts: Mapping[str, object], run: Run, result: str = "done") -> None:
         """Note what was done. It is done already, so a log that cannot be written is a notice, not a failure."""
@@ -123,6 +179,9 @@ class Keeper(Historian):
         }
         with tolerating(run, "oplog.unwritten", "The operation log was not written"):
             oplog.append(self.store, entry)
+        for sink in self.sinks:
+            with tolerating(run, "log.unwritten", "What was done does not stand in the log file"):
+                sink.record(entry)
 
     # --- the lock, and recovery ---
 
@@ -131,7 +190,7 @@ class Keeper(Historian):
         """Hold the store's exclusive lock, with what killed runs left cleaned up."""
         from cronos_git.git import maintenance
 
-        with self.store.lock(wait_s=self.settings.lock_wait):
+        with self.store.lock(wait_s=self.settings.lock_wait, checkpoint=run.checkpoint):
             self.store.reopen()
             maintenance.clean(self.store)
             self._recover(run)
@@ -194,6 +253,6 @@ class Keeper(Historian):
         with tolerating(run, "restore_point.kept", f"The restore point {point} stays although nothing was restored"):
             prune.delete(self.store, [backup for backup in catalog.read(self.store).backups if backup.id == point])
 
-    def _log_each(self, verb: str, backups: Sequence[Backup], run: Run) -> None:
+    def _log_each(self, verb: str, backups: Sequence[Backup], run: Run, facts: Mapping[str, object] | None = None) -> None:
         if backups:
-            self._log(verb, {"backups": [backup.id for backup in backups]}, run)
+            self._log(verb, {"backups": [backup.id for backup in backups], **(facts or {})}, run)

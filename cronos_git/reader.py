@@ -33,7 +33,7 @@ from cronos_git.model import (
     StoreStats,
 )
 from cronos_git.ops import catalog
-from cronos_git.ports import Clock
+from cronos_git.ports import Clock, DependencyAdviser
 from cronos_git.rules.identify import Resolution
 from cronos_git.rules.record import Identity
 
@@ -59,7 +59,10 @@ class Reader:
 
     Attributes:
         notice: Is told, once, when there are backups that cannot be read.
+        adviser: Is asked too what modules need; None for the imports alone.
     """
+
+    adviser: DependencyAdviser | None = None
 
     def __init__(
         self, *, project: Path, store_path: Path, settings: Settings, clock: Clock, zone: tzinfo, identity: Identity
@@ -104,12 +107,19 @@ class Reader:
 
         store = self._store_if_any()
         backups = self._catalog().backups if store else []
-        return snapshot.plan(store, backups, self._subject(request), self._circumstances(), run or Run())
+        run = run or Run()
+        return snapshot.plan(store, backups, self._subject(request, run), self._circumstances(), run)
 
-    def _subject(self, request: SnapshotRequest | None = None) -> Subject:
+    def _subject(self, request: SnapshotRequest | None = None, run: Run | None = None) -> Subject:
         from cronos_git.ops.subject import describe
 
-        return describe(str(self.project), self.settings, request or SnapshotRequest())
+        request = request or SnapshotRequest()
+        subject = describe(str(self.project), self.settings, request)
+        if request.with_dependencies:
+            from cronos_git.ops.dependencies import widen_subject
+
+            return widen_subject(subject, request, self.adviser, run or Run())
+        return subject
 
     def _circumstances(self) -> Circumstances:
         from cronos_git.ops import snapshot
@@ -294,4 +304,4 @@ class Reader:
         """What `cronos doctor` looks at, each with its finding."""
         from cronos_git.ops import checkup
 
-        return checkup.check(self.project, self.store_path)
+        return [*checkup.check(self.project, self.store_path), *checkup.check_policy(self.settings)]

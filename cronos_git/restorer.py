@@ -6,26 +6,25 @@ Owns the order of things: lock, look, restore point, apply, log. Each step is `o
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronos_git.disk.files import host_error
-from cronos_git.disk.moves import locked_directory
 from cronos_git.errors import BackupNotFoundError, MergeConflictError, RefusedError, UsageError
-from cronos_git.events import Run
+from cronos_git.events import Run, tolerating
 from cronos_git.keeper import Keeper
 from cronos_git.model import IN_PLACE, Backup, Operation, RestorePlan, RestoreReport, RestoreRequest, Scope, SnapshotRequest
+from cronos_git.ops.targets import locked_target, open_target
 from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.names import slug
 
 if TYPE_CHECKING:  # imported where used: a listing needs none of it
     from cronos_git.git.view import SnapshotView
+    from cronos_git.ops.proposals import Source
     from cronos_git.ops.restore import Look, Point, Prepared
     from cronos_git.ops.subject import Subject
 
@@ -33,7 +32,13 @@ _STRATEGIES = ("new_location", *IN_PLACE)
 
 
 class Restorer(Keeper):
-    """Restores; the arguments are `Reader`'s."""
+    """Restores; the arguments are `Reader`'s.
+
+    Attributes:
+        restore_roots: Restores may go nowhere but to the project and below these directories; None for anywhere.
+    """
+
+    restore_roots: tuple[str, ...] | None = None
 
     # --- restore ---
 
@@ -53,7 +58,7 @@ class Restorer(Keeper):
         Cost: in place, one walk of the target, and the contents of its files that changed since the last backup.
         """
         run = run or Run()
-        drafted = self._draft(request)
+        drafted = self._draft(request, run)
         if not drafted.is_in_place:
             return drafted
         return self._planned(drafted, run)
@@ -68,6 +73,7 @@ class Restorer(Keeper):
             RefusedError: The target is no longer as the plan saw it. It is as it was.
             MergeConflictError: A merge that aborts on conflicts has some. Nothing was changed.
             StoreLockedError: Somebody else writes to the store, or restores into the target.
+            PolicyDeniedError: The policy speaks against it, or gave no verdict. Nothing was changed.
             DiskFullError, AccessError, HostError, DamageError, InterruptedRunError: The target is as it was.
 
         Durability: in place, when this returns, the new state survives a power cut, and the old one is in the restore point; if
@@ -79,7 +85,9 @@ class Restorer(Keeper):
         from cronos_git.ops import extract
 
         with self._operation("restore", run, **_facts(plan)) as told:
-            with self.store.lock(shared=True, wait_s=self.settings.lock_wait):
+            with self.store.lock(shared=True, wait_s=self.settings.lock_wait, checkpoint=run.checkpoint):
+                self._allowed(Path(plan.target))
+                self._judge_restore(plan, None, told, run)
                 report = extract.apply(self.store, self.view(plan.backup), plan, verify=bool(verify), run=run)
             told["problems"] = len(report.problems)
         return report
@@ -93,7 +101,7 @@ class Restorer(Keeper):
         Durability: as for `apply_restore`.
         """
         run = run or Run()
-        drafted = self._draft(request)
+        drafted = self._draft(request, run)
         if drafted.is_in_place:
             return self._apply_in_place(drafted, run, request.verify is not False)
         return self.apply_restore(drafted, run, verify=request.verify)
@@ -122,7 +130,7 @@ class Restorer(Keeper):
 
     # --- drafts: what is wanted, before the target is looked at ---
 
-    def _draft(self, request: RestoreRequest) -> RestorePlan:
+    def _draft(self, request: RestoreRequest, run: Run) -> RestorePlan:
         from cronos_git.ops import extract, restore
 
         if request.strategy not in _STRATEGIES:
@@ -138,9 +146,13 @@ class Restorer(Keeper):
         drafted = restore.draft(
             backup, view, request, str(target), takes_point=takes_point, modules=self.settings.modules, base=base
         )
+        if request.with_dependencies:
+            from cronos_git.ops.dependencies import widen_plan
+
+            drafted = widen_plan(drafted, view, self.settings.modules, self.adviser, run)
         if is_in_place and os.path.lexists(target):
             return drafted
-        return extract.plan(view, backup, drafted.paths, str(target))
+        return replace(extract.plan(view, backup, drafted.paths, str(target)), dependencies=drafted.dependencies)
 
     def _base(self, request: RestoreRequest, backup: Backup, target: Path) -> str | None:
         """Id of the backup that a merge of *backup* into *target* starts from."""
@@ -163,18 +175,30 @@ class Restorer(Keeper):
         return {backup.id: backup for backup in (*catalog.read_trash(self.store, sure=False).backups, *self._catalog().backups)}
 
     def _target(self, request: RestoreRequest, backup: Backup) -> Path:
-        from cronos_git.ops import undoing
+        from cronos_git.ops import confinement, undoing
 
         if request.target is None:
-            if request.strategy not in IN_PLACE:
-                return self.project.parent / f"{self.project.name}-{backup.id}"
-            return Path(undoing.taken_of(backup) or self.project)
+            if request.strategy in IN_PLACE:
+                return self._allowed(Path(undoing.taken_of(backup) or self.project))
+            name = f"{self.project.name}-{backup.id}"
+            if self.restore_roots is not None:
+                return self._allowed(confinement.choose_place(name, self.restore_roots))
+            return self.project.parent / name
         target = Path(request.target)
         if request.strategy in IN_PLACE and target.is_dir():
             target = target.resolve()
         target = Path(target.parent.resolve(), target.name) if target.name not in ("", "..") else target.resolve()
+        target = self._allowed(target)
         self._refuse_target(target)
         return target
+
+    def _allowed(self, target: Path) -> Path:
+        """*target*, where it really leads when restores may not go anywhere."""
+        if self.restore_roots is None:
+            return target
+        from cronos_git.ops import confinement
+
+        return confinement.require_allowed(target, self.project, self.restore_roots)
 
     def _refuse_target(self, target: Path) -> None:
         if target.is_relative_to(self.store_path):
@@ -195,8 +219,9 @@ class Restorer(Keeper):
     # --- in place ---
 
     def _planned(self, drafted: RestorePlan, run: Run) -> RestorePlan:
-        with _open_target(drafted.target) as root_fd:
+        with open_target(drafted.target) as root_fd:
             prepared = self._prepare(drafted, root_fd, self._looking(drafted.target, run))
+        self._tell_changes(drafted, prepared, run)
         prepared.look.abort()
         return prepared.plan
 
@@ -208,6 +233,14 @@ class Restorer(Keeper):
         base = self.view(self._base_of(drafted.base)) if drafted.base else None
         now_ns = int(self.clock.now().timestamp() * 1_000_000) * 1000
         return restore.prepare(drafted, restore.Sources(view, base, made), root_fd, look, now_ns=now_ns)
+
+    def _tell_changes(self, drafted: RestorePlan, prepared: Prepared, run: Run) -> None:
+        """Warn when what restored modules need is no longer as in the backup."""
+        if drafted.verb == "restore" and drafted.target == str(self.project):
+            from cronos_git.ops.dependencies import tell_changes
+
+            with tolerating(run, "dependency.unknown", "What the restored modules need was not compared"):
+                tell_changes(drafted, self.view(drafted.backup), prepared.look.view, self.settings.modules, run)
 
     def _base_of(self, identifier: str) -> Backup:
         if (base := self._known().get(identifier)) is None:
@@ -235,25 +268,46 @@ class Restorer(Keeper):
         with (
             self._operation(drafted.verb, run, **_facts(drafted)) as told,
             self._writing(run),
-            _locked_target(drafted.target) as root_fd,
+            locked_target(drafted.target) as root_fd,
         ):
+            self._allowed(Path(f"/proc/self/fd/{root_fd}"))
             look = self._taking(drafted, run) if drafted.restore_point else self._looking(drafted.target, run)
             prepared = self._prepare(drafted, root_fd, look)
             try:
                 if expected is not None:
                     restore.require_planned(expected, prepared.plan)
+                else:
+                    self._tell_changes(drafted, prepared, run)
                 if prepared.plan.is_blocked:
                     raise _conflicts(prepared.plan)
                 if prepared.steps.is_empty:
                     told["unlogged"] = True
                     return _nothing_done(prepared)
                 restore.require_space(prepared.plan)
+                self._judge_restore(prepared.plan, prepared, told, run)
                 point = self._point(prepared, told, run)
                 report = restore.apply(self.store, view, prepared, root_fd, point, run, verify=verify, started=started)
             finally:
                 prepared.look.abort()  # nothing, once it has been finished
             told["problems"] = len(report.problems)
         return report
+
+    def _judge_restore(self, plan: RestorePlan, prepared: Prepared | None, told: dict[str, object], run: Run) -> None:
+        """Ask the policy; the restore point of a restore is part of it, and is not judged by itself."""
+        if self.gate is not None:
+            from cronos_git.ops import proposals
+
+            self._judge(proposals.restoring(self._asker(), plan, self._source(plan, prepared)), told, run)
+
+    def _source(self, plan: RestorePlan, prepared: Prepared | None = None) -> Source:
+        """Whence a restore takes what it writes, as far as that is prepared."""
+        from cronos_git.ops.proposals import Source
+
+        view = self.view(plan.backup)
+        if prepared is None:
+            return Source(store=self.store, view=view)
+        written = {write.after.path: write.after for write in prepared.steps.written}
+        return Source(store=self.store, view=view, written=written, contents=prepared.contents)
 
     def _point(self, prepared: Prepared, told: dict[str, object], run: Run) -> Point | None:
         """The restore point to be taken; says what becomes of it."""
@@ -334,37 +388,4 @@ def _conflicts(plan: RestorePlan) -> MergeConflictError:
 def _nothing_done(prepared: Prepared) -> RestoreReport:
     return RestoreReport(
         plan=prepared.plan, files=0, size_bytes=0, problems=tuple(prepared.steps.problems), verified=0, duration_s=0.0
-    )
-
-
-@contextlib.contextmanager
-def _locked_target(target: str) -> Iterator[int]:
-    try:
-        with locked_directory(target) as fd:
-            yield fd
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _no_directory(target) from error
-    except OSError as error:
-        raise host_error(error, f"restore into {target}") from error
-
-
-@contextlib.contextmanager
-def _open_target(target: str) -> Iterator[int]:
-    try:
-        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _no_directory(target) from error
-    except OSError as error:
-        raise host_error(error, f"open {target}") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _no_directory(target: str) -> RefusedError:
-    return RefusedError(
-        f"The target {target} is not a directory that could be restored in place. Nothing was changed.",
-        hint="Choose another directory with --to.",
-        target=target,
     )

@@ -8,11 +8,13 @@ pages and writes what their commands really say below them; `tests/docs` runs th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +25,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1]
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _STATUS = re.compile(r"# ends with (\d+)$")
-_NEEDED = {"gcrypt::": "git-remote-gcrypt", "gpg ": "gpg", "tig ": "tig"}
+_NEEDED = {"gcrypt::": "git-remote-gcrypt", "gpg ": "gpg", "tig ": "tig", "nats-server ": "nats-server"}
 _WRONG_STATUS = 99
 _CRONOS = f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(SOURCE))} exec {shlex.quote(sys.executable)} -m cronos_git "$@"\n'
 
@@ -72,7 +74,7 @@ def _commands(lines: Sequence[str]) -> Iterator[Command]:
 def missing_programs(commands: Sequence[Command]) -> list[str]:
     """What *commands* need and this machine lacks."""
     text = "\n".join(command.text for command in commands)
-    return [program for word, program in _NEEDED.items() if word in text and shutil.which(program) is None]
+    return [program for word, program in _NEEDED.items() if word in text and shutil.which(program, path=_path()) is None]
 
 
 def run(commands: Sequence[Command], base: Path, cronos: str = _CRONOS) -> list[Said]:
@@ -91,9 +93,15 @@ def run(commands: Sequence[Command], base: Path, cronos: str = _CRONOS) -> list[
     wrapper.write_text(cronos)
     wrapper.chmod(0o755)
     script = "\n".join(_scripted(number, command, base) for number, command in enumerate(commands))
-    subprocess.run(
-        ["bash", "-c", script], cwd=base / "srv", env=environment(base), stdin=subprocess.DEVNULL, check=False, timeout=300
+    bash = subprocess.Popen(
+        ["bash", "-c", script], cwd=base / "srv", env=environment(base), stdin=subprocess.DEVNULL, start_new_session=True
     )
+    try:
+        bash.wait(timeout=300)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # what a page has left running
+            os.killpg(bash.pid, signal.SIGKILL)
+        bash.wait()
     return list(_said(base, len(commands)))
 
 
@@ -109,13 +117,18 @@ def environment(base: Path) -> dict[str, str]:
     """All that the commands of a page know of the world outside."""
     return {
         "HOME": str(base / "home"),
-        "PATH": f"{base / 'bin'}:{os.environ['PATH']}",
+        "PATH": f"{base / 'bin'}:{_path()}",
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_PAGER": "cat",
         "TMPDIR": str(base),
     }
+
+
+def _path() -> str:
+    """Where programs are looked for: those of this Python's environment too, such as `nats-server`."""
+    return f"{os.environ['PATH']}:{Path(sys.executable).parent}"
 
 
 def _said(base: Path, count: int) -> Iterator[Said]:
@@ -133,9 +146,10 @@ def _in_words_of_pages(text: str, base: Path) -> str:
     user, host = pwd.getpwuid(os.geteuid()).pw_name, os.uname().nodename
     text = text.replace(str(base / "srv"), "/srv").replace(str(base / "home"), "/home/me")
     text = re.sub(rf"\b{re.escape(user)}@{re.escape(host)}\b", "me@box", text)
-    in_columns = re.sub(rf"\b((?:cli|hook) ){re.escape(user)}(?=  )", r"\1" + "me".ljust(len(user)), text)
+    text = re.sub(r"\bCRONOS_CLIENT_[0-9a-f]+", "CRONOS_CLIENT_5a1256b3", text)
+    in_columns = re.sub(rf"\b((?:cli|hook|service) ){re.escape(user)}(?=  )", r"\1" + "me".ljust(len(user)), text)
     in_git = re.sub(rf"\b{re.escape(user)}(?= <me@box>)|(?<=\(){re.escape(user)}(?= \d)", "me", in_columns)
-    return re.sub(rf"\b((?:cli|hook) ){re.escape(user)}\b", r"\1me", in_git)
+    return re.sub(rf"\b((?:cli|hook|service) ){re.escape(user)}\b", r"\1me", in_git)
 
 
 def recorded(page: str, said: Sequence[Said]) -> str:

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from cronos_git.cli import command, options
 from cronos_git.cli.render.output import OutputClosedError
@@ -60,9 +61,13 @@ _MODULES = {
     "sync": "transfer",
     "clone": "transfer",
     "stats": "stats",
+    "map": "map",
     "config": "settings",
     "hooks": "hooks",
     "deploy": "deploy",
+    "schedule": "schedule",
+    "watch": "watch",
+    "serve": "serve",
     "doctor": "doctor",
     "completion": "completion",
     "git": "passthrough",
@@ -73,6 +78,7 @@ _GROUPS = {
     "config": "Show, find or start the configuration.",
     "hooks": "Git hooks that take backups.",
     "label": "Put labels on backups, or take them off.",
+    "schedule": "Timers of the machine that take backups.",
     "remote": "Name other repositories that hold copies of the backups.",
 }
 _HELP_OPTIONS = ["-h", "--help"]
@@ -108,6 +114,8 @@ def run(arguments: Sequence[str], *, open_engine: OpenEngine | None = None) -> i
     except CronosError:  # the output itself failed, and has been told
         status = 1
         session.output.abandon()
+    finally:
+        session.close()
     return status
 
 
@@ -205,6 +213,18 @@ def _ask_for_patience(_number: int, _frame: FrameType | None) -> None:
 # --- the parser ---------------------------------------------------------------------------------------------------
 
 
+class _Command(TyperCommand):
+    """A command that a service elsewhere is asked to do when `--via` names one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        if ctx.obj.options.via is None:
+            return super().invoke(ctx)
+        from cronos_git.cli import via
+
+        with via.asking(ctx):
+            return super().invoke(ctx)
+
+
 def parser(arguments: Sequence[str]) -> Any:
     """The parser for *arguments*, with only the commands that are named there when any is."""
     named = [name for name in _MODULES if name in arguments]
@@ -239,7 +259,7 @@ def _declare(app: typer.Typer, name: str, declared: command.Command) -> None:
             "allow_interspersed_args": False,
             "help_option_names": [],
         }
-    app.command(name, epilog=declared.epilog, context_settings=settings)(declared.function)
+    app.command(name, cls=_Command, epilog=declared.epilog, context_settings=settings)(declared.function)
 
 
 def _with_global_options(group: Any) -> Any:

@@ -41,8 +41,11 @@ def places(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def _found(context: typer.Context, offer: Callable[[Cronos], list[str]]) -> list[str]:
+    session = session_of(context)
+    if session.options.via is not None:
+        return []  # what a service elsewhere has would take too long to ask
     try:
-        engine = session_of(context).engine()
+        engine = session.engine()
         engine.notice = lambda _noticed: None
         return offer(engine)
     except Exception:  # whatever it is: a message or a trace would land in the middle of the line that is being typed

@@ -23,6 +23,7 @@ STATUSES = {
     14: "remote failed, local result safe",
     15: "disk full, nothing changed",
     16: "store format or git version not supported",
+    20: "denied by the policy",
     130: "interrupted, nothing half-done (143 by SIGTERM)",
 }
 

@@ -15,7 +15,7 @@ from cronos_git.model import CompactPlan, CompactReport, CompactRequest
 
 @command(
     "compact",
-    statuses=(6, 10, 11, 13, 15, 16),
+    statuses=(6, 10, 11, 13, 15, 16, 20),
     examples=("cronos compact -n", "cronos compact", "cronos compact --trash-days 0"),
 )
 def compact(
@@ -40,8 +40,9 @@ def compact(
     session = session_of(context)
     request = CompactRequest(trash_days=trash_days, full=full)
     if dry_run:
-        _show_plan(session, session.engine().plan_compact(request))
-        return 0
+        plan = session.engine().plan_compact(request)
+        _show_plan(session, plan)
+        return session.foresee(plan)
     with session.running() as run:
         report = session.engine().compact(request, run)
     _show_report(session, report)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cronos_git.cli.command import command
+from cronos_git.cli.dependencies import WithDependencies, reasons, require_part
 from cronos_git.cli.render.text import age, changes, duration, local, plural, size, visible
 from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import UsageError
@@ -23,7 +24,7 @@ _CHANGES_SHOWN = 100
 
 @command(
     "create",
-    statuses=(3, 11, 13, 14, 15, 16),
+    statuses=(3, 11, 13, 14, 15, 16, 20),
     examples=("cronos create", "cronos create deploy --type pre-deploy -m 'before 2.0' --label release", "cronos create -n"),
 )
 def create(
@@ -48,6 +49,7 @@ def create(
     modules: Annotated[
         list[str] | None, typer.Option("--module", metavar="MODULE", help="Only this module or path; may be repeated.")
     ] = None,
+    with_dependencies: WithDependencies = False,
     skip_if_unchanged: Annotated[
         bool, typer.Option("--skip-if-unchanged", help="No backup when nothing differs from the last.")
     ] = False,
@@ -60,15 +62,18 @@ def create(
     is on the disk.
     """
     session = session_of(context)
+    if with_dependencies:
+        require_part(modules or (), "Choose modules with --module, or leave it out.")
     request = SnapshotRequest(
         name=name,
-        type=_checked_type(backup_type),
+        type=checked_type(backup_type),
         message=legible(message),
         description=legible(description),
         labels=tuple(map(legible, labels or ())),
         pinned=pin,
         metadata=parse_metadata(metadata or ()),
         modules=tuple(modules or ()),
+        with_dependencies=with_dependencies,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         skip_if_unchanged=skip_if_unchanged,
@@ -78,7 +83,7 @@ def create(
         with session.running() as run:
             plan = engine.plan_snapshot(request, run)
         _show_plan(session, plan)
-        return 3 if plan.problems else 0
+        return session.foresee(plan, request) or (3 if plan.problems else 0)
     with session.running() as run:
         report = engine.snapshot(request, run)
     _show_report(session, report)
@@ -87,7 +92,7 @@ def create(
     return 3 if report.problems else 0
 
 
-@command("status", statuses=(11, 16), examples=("cronos status", "cronos -C ~/work/site status --json"))
+@command("status", statuses=(11, 14, 16), examples=("cronos status", "cronos -C ~/work/site status --json"))
 def status(context: typer.Context) -> int:
     """Show what changed since the last backup.
 
@@ -95,6 +100,10 @@ def status(context: typer.Context) -> int:
     modes, owners) differ, after a dot.
     """
     session = session_of(context)
+    if session.options.via is not None:
+        from cronos_git.cli.elsewhere import show_status
+
+        return show_status(session)
     with session.running() as run:
         plan = session.engine().plan_snapshot(SnapshotRequest(), run)
     _show_plan(session, plan)
@@ -122,7 +131,7 @@ def _metadata_value(text: str) -> object:
     return value
 
 
-def _checked_type(word: str) -> str:
+def checked_type(word: str) -> str:
     from cronos_git.rules.identify import RESTORE_POINT
 
     if word == RESTORE_POINT:
@@ -161,6 +170,8 @@ def _show_report(session: Session, report: SnapshotReport) -> None:
         if report.pushed:
             output.note(f"Sent {plural(len(report.pushed), 'backup')} to {session.engine().settings.auto_push}.")
     if not session.options.json:
+        for line in reasons(report.dependencies):
+            output.note(line)
         _note_excluded(session, report.excluded)
     output.problems(report.problems)
 
@@ -179,6 +190,7 @@ def _show_plan(session: Session, plan: SnapshotPlan) -> None:
         output.line(_headline(session, plan))
         if plan.against is not None:
             show_changes(session, plan.changes)
+        output.lines(reasons(plan.dependencies))
         _note_excluded(session, plan.excluded)
     output.problems(plan.problems)
 

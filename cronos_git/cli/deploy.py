@@ -40,7 +40,7 @@ class _Deploy:
 
 @command(
     "deploy",
-    statuses=(3, 11, 13, 15, 16),
+    statuses=(3, 11, 13, 15, 16, 20),
     examples=(
         "cronos deploy -- make deploy",
         "cronos deploy --on-failure rollback --meta version=2.1 -- ./deploy.sh production",

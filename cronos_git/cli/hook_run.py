@@ -50,7 +50,7 @@ def perform(session: Session, call: HookCall) -> HookReport:
     Raises:
         CronosError: There is none; the error says why.
     """
-    from cronos_git.bootstrap import find_repository, hook_arguments
+    from cronos_git.surroundings import find_repository, hook_arguments
 
     kind = HOOKS[call.name]
     place = None if kind.manual else find_repository()
@@ -74,7 +74,7 @@ def _stdin() -> str:
 
 def _tree(session: Session, call: HookCall, place: Whereabouts | None) -> str | None:
     """The directory to back up; None leaves it to the rules that hold for every command."""
-    from cronos_git.bootstrap import find_deploy_tree
+    from cronos_git.surroundings import find_deploy_tree
 
     if call.tree is not None:
         return os.path.abspath(call.tree)
@@ -162,7 +162,7 @@ def _report(session: Session, call: HookCall, report: SnapshotReport, facts: Map
 
 def rollback_command(session: Session, backup: str) -> str:
     """The command line that makes the project what it is in *backup*, from any directory and without a question."""
-    from cronos_git.bootstrap import command_word
+    from cronos_git.surroundings import command_word
 
     project = str(session.engine().project)
     words = [command_word(), *general_options(session), "-C", project, "restore", backup, "--strategy", "replace", "--yes"]

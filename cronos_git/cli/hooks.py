@@ -81,8 +81,8 @@ def install(
     (core.hooksPath). A hook that is there already is kept and called first. --backup-dir, --config and --lock-wait are noted in
     them.
     """
-    from cronos_git.bootstrap import command_path
     from cronos_git.ops import hooks
+    from cronos_git.surroundings import command_path
 
     session = session_of(context)
     place = _place(session)
@@ -141,7 +141,7 @@ def remove(context: typer.Context, names: _Names = None, force: _Force = False, 
 
 
 def _place(session: Session) -> Whereabouts:
-    from cronos_git.bootstrap import find_repository
+    from cronos_git.surroundings import find_repository
 
     directory = session.options.project or os.curdir
     place = find_repository(directory)
@@ -158,7 +158,7 @@ def _checked(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _require_tree(place: Whereabouts, names: Sequence[str], tree: str | None) -> None:
-    from cronos_git.bootstrap import find_deploy_tree
+    from cronos_git.surroundings import find_deploy_tree
 
     if place.bare and tree is None and any(HOOKS[name].server for name in names) and not find_deploy_tree(str(place.git_dir)):
         raise UsageError(
@@ -192,7 +192,7 @@ def _row(hook: Hook) -> tuple[str, ...]:
 
 @command(
     "hooks run",
-    statuses=(10, 11, 13, 15, 16),
+    statuses=(10, 11, 13, 15, 16, 20),
     examples=("cronos hooks run pre-deploy --meta version=2.1", 'cronos hooks run pre-push -- "$@"'),
 )
 def run(
@@ -214,7 +214,7 @@ def run(
     A backup that fails ends in an error only where it is to stop git: before deploys, unless configured otherwise. pre-deploy
     prints the id. Only deploys make a backup when nothing has changed.
     """
-    from cronos_git.bootstrap import enter_hook
+    from cronos_git.surroundings import enter_hook
 
     session = session_of(context)
     _checked([name])

@@ -30,7 +30,7 @@ _COLUMNS = (
 
 @command(
     "list",
-    statuses=(10, 12, 16),
+    statuses=(10, 12, 14, 16),
     examples=("cronos list", "cronos list --type auto --since '2 weeks ago' -l 5", "cronos list --json"),
 )
 def list_backups(

@@ -32,11 +32,12 @@ def operations(context: typer.Context, limit: filters.Limit = None) -> int:
     """List what was done, newest first.
 
     Backups, restores, deletions: when (your local time), how it ended, by which face (cli, library, service, hook, schedule) and
-    user.
+    user. Of requests over the bus only those that failed; -v and --json list all.
     """
     session = session_of(context)
     engine, output = session.engine(), session.output
-    done = engine.operations(limit)
+    is_whole = session.options.json or session.options.verbose
+    done = [one for one in engine.operations(limit if is_whole else None) if is_whole or not _was_answered(one)][:limit]
     if session.options.json:
         output.json_lines(done)
     elif done:
@@ -44,6 +45,11 @@ def operations(context: typer.Context, limit: filters.Limit = None) -> int:
     else:
         output.note("No operations yet.")
     return 0
+
+
+def _was_answered(operation: Operation) -> bool:
+    """Whether this is a request that led to nothing but an answer, or to an operation that is listed itself."""
+    return operation.verb == "request" and operation.result in ("begun", "done")
 
 
 def operation_table(done: Sequence[Operation], zone: tzinfo) -> Table:
@@ -61,6 +67,8 @@ def _what(facts: Mapping[str, object]) -> str:
     """The facts in short. Any may be missing or of another type: older and newer versions write the log too."""
     ids, target, point = _ids(facts), facts.get("target"), facts.get("restore_point")
     parts = [f"{ids} into {target}" if ids and target else ids or str(target or "")]
+    if facts.get("topic"):
+        parts.insert(0, f"{facts['topic']} by {facts.get('sender') or 'somebody'}")
     if point:
         parts.append(f"restore point {point}")
     problems = facts.get("problems")

@@ -23,6 +23,7 @@ class Options:
         verbose: 1 tells more, 2 shows the trace of an error.
         no_progress: No progress bars.
         lock_wait: Seconds to wait for the store's lock; None for the configured time.
+        via: Address of the bus on which a service does the work instead.
     """
 
     project: str | None = None
@@ -34,6 +35,7 @@ class Options:
     color: ColorChoice = "auto"
     no_progress: bool = False
     lock_wait: float | None = None
+    via: str | None = None
 
 
 def remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
@@ -93,6 +95,10 @@ def declare(
     lock_wait: Annotated[
         float | None,
         typer.Option("--lock-wait", metavar="SECONDS", min=0.0, help="Wait so long for another cronos.", callback=remember),
+    ] = None,
+    via: Annotated[
+        str | None,
+        typer.Option("--via", metavar="URL", help="Ask the service there: nats://HOST:PORT/PROJECT.", callback=remember),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=print_version)] = False,
 ) -> None:

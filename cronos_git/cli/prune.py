@@ -48,7 +48,7 @@ _PointDays = Annotated[int | None, _limit("--restore-point-days", "Drop restore 
 
 @command(
     "prune",
-    statuses=(6, 10, 11, 13, 15, 16),
+    statuses=(6, 10, 11, 13, 15, 16, 20),
     examples=(
         "cronos prune -n",
         "cronos prune --retention-days 0 --max-backups 0 --keep-daily 7 --keep-monthly 12",
@@ -90,7 +90,7 @@ def prune(
     plan = session.engine().plan_prune(PruneRequest(limits=_given(given)))
     if dry_run:
         _show_plan(session, plan, plan, "Would move")
-        return 0
+        return session.foresee(plan)
     with session.running() as run:
         report = session.engine().apply_prune(plan, run)
     _show_plan(session, plan, report, "Moved")
@@ -99,7 +99,7 @@ def prune(
 
 @command(
     "delete",
-    statuses=(6, 10, 11, 12, 13, 15, 16),
+    statuses=(6, 10, 11, 12, 13, 15, 16, 20),
     examples=("cronos delete deploy_20260401_120000", "cronos delete latest latest~1 --yes", "cronos delete latest -n"),
 )
 def delete(
@@ -117,7 +117,7 @@ def delete(
     chosen = list({found.id: found for found in map(session.find, backups)}.values())
     if dry_run:
         _show_backups(session, chosen)
-        return 0
+        return session.foresee(chosen)
     if not yes and not _agreed(session, chosen):
         session.output.note("Nothing was changed.")
         return 1

@@ -10,11 +10,12 @@ import typer
 
 from cronos_git.cli import candidates
 from cronos_git.cli.command import command
+from cronos_git.cli.dependencies import WithDependencies, require_part
 from cronos_git.cli.paths import inside, not_empty
 from cronos_git.cli.restoring import carry_out
 from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import UsageError
-from cronos_git.model import IN_PLACE, Deletions, OnConflict, RestoreRequest, Strategy
+from cronos_git.model import IN_PLACE, SCOPE_PROJECT, Deletions, OnConflict, RestoreRequest, Strategy
 
 _DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would be done.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -22,7 +23,7 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @command(
     "restore",
-    statuses=(3, 4, 6, 10, 11, 12, 13, 15, 16),
+    statuses=(3, 4, 6, 10, 11, 12, 13, 14, 15, 16, 20),
     examples=(
         "cronos restore latest --to /tmp/look",
         "cronos restore deploy src docs --to ../before --verify",
@@ -52,6 +53,7 @@ def restore(
     modules: Annotated[
         list[str] | None, typer.Option("--module", metavar="MODULE", help="Only this module or path; may be repeated.")
     ] = None,
+    with_dependencies: WithDependencies = False,
     base: Annotated[
         str | None,
         typer.Option(
@@ -103,10 +105,14 @@ def restore(
     session = session_of(context)
     engine = session.engine()
     identifier, path = split_path(backup)
+    found = session.find(identifier, for_all=True)
+    if with_dependencies and found.scope == SCOPE_PROJECT:
+        require_part([path or "", *(paths or ()), *(modules or ())], "Choose modules with --module, or paths, or leave it out.")
     request = RestoreRequest(
-        backup=session.find(identifier, for_all=True).id,
+        backup=found.id,
         paths=_wanted(session, [*([] if path is None else [path]), *not_empty(paths or ())]),
         modules=tuple(modules or ()),
+        with_dependencies=with_dependencies,
         target=None if target is None else _absolute(target),
         strategy=strategy,
         restore_point=False if no_restore_point else None,
@@ -115,6 +121,10 @@ def restore(
         on_conflict=on_conflict,
         deletions=deletions,
     )
+    if session.options.via is not None:
+        from cronos_git.cli import elsewhere
+
+        return elsewhere.restore(session, request, yes=yes)
     return carry_out(
         session,
         lambda run: engine.plan_restore(request, run),
@@ -140,7 +150,7 @@ def _absolute(target: str) -> str:
 
 @command(
     "undo",
-    statuses=(3, 6, 10, 11, 12, 13, 15, 16),
+    statuses=(3, 6, 10, 11, 12, 13, 15, 16, 20),
     examples=("cronos undo -n", "cronos undo", "cronos undo --yes"),
 )
 def undo(

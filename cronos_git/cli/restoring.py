@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cronos_git.cli.conflicts import CHOICES, conflict_table, hunk_lines
+from cronos_git.cli.dependencies import reasons
 from cronos_git.cli.render.tables import Column, Table, plain_lines
 from cronos_git.cli.render.text import duration, plural, size, visible
 from cronos_git.cli.session import Session
@@ -50,7 +51,9 @@ def carry_out(
         with session.running() as run:
             plan = plan_it(run)
         _show_plan(session, plan)
-        return _CONFLICTS if plan.is_blocked else 0
+        if plan.is_blocked:
+            return _CONFLICTS
+        return 0 if _changes_nothing(plan) else session.foresee(plan)
     try:
         if yes:
             with session.running() as run:
@@ -103,7 +106,7 @@ def _weight(change: RestoreChange) -> int:
 
 def _before_the_question(plan: RestorePlan, more: int) -> list[str]:
     lines = [f"… and {more:,} more; -n shows all."] if more else []
-    lines.append(_sentence(plan))
+    lines += [_sentence(plan), *reasons(plan.dependencies)]
     if plan.restore_point:
         lines.append("A restore point is taken first: `cronos undo` takes this back.")
     elif plan.is_in_place:
@@ -125,6 +128,7 @@ def _show_plan(session: Session, plan: RestorePlan) -> None:
             output.table(_table(plan.changes))
         _show_conflicts(session, plan.conflicts)
         output.line(_sentence(plan))
+        output.lines(reasons(plan.dependencies))
         if plan.is_blocked:
             output.lines(choice.format(id=plan.backup.id) for choice in CHOICES)
 
@@ -234,6 +238,8 @@ def _show_report(session: Session, report: RestoreReport) -> None:
         output.json(report)
     elif not session.options.quiet:
         output.line(_nothing(plan) if _changes_nothing(plan) else _done(report))
+        for line in reasons(plan.dependencies):
+            output.note(line)
         if report.restore_point:
             output.note(f"Restore point {report.restore_point}: `{_undo_command(session, plan)}` takes this back.")
     elif report.restore_point or not plan.is_in_place:

@@ -13,14 +13,17 @@ import typer
 
 from cronos_git.cli.options import Options
 from cronos_git.cli.render.output import Output
-from cronos_git.errors import BackupNotFoundError, UsageError
+from cronos_git.errors import BackupNotFoundError, CronosError, UsageError
 from cronos_git.model import SCOPE_PROJECT
 from cronos_git.rules.imports import IMPORTED_SCOPE
 
 if TYPE_CHECKING:
+    from cronos_git.cli.peers import LatePeers
+    from cronos_git.curator import Foreseen
     from cronos_git.engine import Cronos
     from cronos_git.events import Run
-    from cronos_git.model import Backup
+    from cronos_git.model import Backup, SnapshotRequest
+    from cronos_git.rules.schema import Settings
 
 OpenEngine = Callable[..., "Cronos"]
 
@@ -33,6 +36,7 @@ class Session:
         self.output = Output(self.options)
         self._open_engine = open_engine
         self._engine: Cronos | None = None
+        self._peers: LatePeers | None = None
 
     def engine(self, *, force: bool = False) -> Cronos:
         """The engine of the project; the first call opens it, and *force* counts only then."""
@@ -43,10 +47,41 @@ class Session:
                 config=self.options.config,
                 lock_wait_s=self.options.lock_wait,
                 force=force,
+                peers=self._way_to_peers,
             )
             self._engine.face = "cli"
             self._engine.notice = lambda noticed: self.output.warning(noticed.text)
         return self._engine
+
+    def _way_to_peers(self, settings: Settings) -> LatePeers | None:
+        """The other nodes of the Mycelium; None when there is no `bus` to reach them by."""
+        if settings.bus and self._peers is None:
+            from cronos_git.cli.peers import LatePeers
+
+            self._peers = LatePeers(settings)
+        return self._peers
+
+    def close(self) -> None:
+        """Leave the bus, if anybody was asked over it."""
+        if self._peers is not None:
+            with contextlib.suppress(CronosError):  # the command has ended, and how is told
+                self._peers.close()
+
+    def foresee(self, plan: Foreseen, request: SnapshotRequest | None = None) -> int:
+        """Say what the rules of the policy would have against a plan that is only shown; the exit status that follows."""
+        denied = self.engine().foresee(plan, request)
+        if denied is None:
+            return 0
+        self.output.warning(f"Done in earnest, this would be denied. {denied.message}")
+        return denied.exit_status
+
+    def use(self, engine: Cronos) -> None:
+        """Work with *engine*, whatever the options say."""
+        self._engine = engine
+
+    def forget_engine(self) -> None:
+        """Have the next call of `engine` open a new one; for commands that work for days."""
+        self._engine = None
 
     def find(self, identifier: str, *, for_all: bool = False) -> Backup:
         """The backup that *identifier* means; says so when others matched too.

@@ -87,6 +87,7 @@ def _made(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     left = f"{plural(excluded[0], 'file')}, {plural(excluded[1], 'directory', 'directories')}" if any(excluded) else ""
     return [
         ("Paths", visible(", ".join(paths)) if paths != [""] else ""),
+        ("Needs", visible(", ".join(sorted(record.get("dependencies", ()))))),
         ("Made by", visible(f"{record.get('user', '?')}@{record.get('host', '?')}, cronos {record.get('tool_version', '?')}")),
         ("Project", visible(str(record.get("project_root", "")))),
         ("Git", _git_state(record["git"]) if record.get("git") else ""),

@@ -176,7 +176,9 @@ def append_line(path: Path, line: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> Iterator[None]:
+def locked(
+    path: Path, *, shared: bool = False, wait_s: float = 0.0, checkpoint: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Hold an flock on *path* (created when absent) for the length of the block.
 
     The lock goes with the process, however it ends, so there are no stale locks. A shared lock needs no write permission, so
@@ -184,6 +186,7 @@ def locked(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> Iterator
 
     Args:
         wait_s: How long to try, in seconds; 0 tries once.
+        checkpoint: Called between two tries; what it raises ends the waiting.
 
     Raises:
         StoreLockedError: Somebody else still holds it.
@@ -193,7 +196,7 @@ def locked(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> Iterator
     except OSError as error:
         raise host_error(error, f"open the lock {path}") from error
     try:
-        _acquire(fd, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait_s)
+        _acquire(fd, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait_s, checkpoint)
         if not shared:
             with contextlib.suppress(OSError):  # only tells the next one who holds it
                 os.ftruncate(fd, 0)
@@ -212,7 +215,7 @@ def _open_lock(path: Path, shared: bool) -> int:
         raise
 
 
-def _acquire(fd: int, path: Path, kind: int, wait_s: float) -> None:
+def _acquire(fd: int, path: Path, kind: int, wait_s: float, checkpoint: Callable[[], object]) -> None:
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -228,4 +231,5 @@ def _acquire(fd: int, path: Path, kind: int, wait_s: float) -> None:
                 hint="Wait for it to finish, or give --lock-wait SECONDS.",
                 holder=holder,
             )
+        checkpoint()
         time.sleep(min(0.05, max(0.0, deadline - time.monotonic())))

@@ -26,6 +26,7 @@ _TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _TEMPORARY = "tmp_cronos_"
 _KEEP = b"CRONOS: its backup is being made\n"
 _FLUSH_BYTES = 4 << 20
+_READ_BYTES = 64 << 10
 _OFFSET_LIMIT = 1 << 31
 
 
@@ -165,6 +166,22 @@ class PackWriter:
             raise files.host_error(error, "write the pack") from error
         self._buffer = bytearray()
 
+    def read(self, oid: bytes) -> tuple[str, bytes] | None:
+        """Kind and body of an object that the unfinished pack holds; None for any other.
+
+        Raises:
+            DiskFullError, AccessError, HostError: The pack cannot be written or read.
+        """
+        with self._lock:
+            if oid not in self._entries:
+                return None
+            if self._buffer:
+                self._flush()
+        try:
+            return _read_entry(self._fd, self._entries[oid][0])
+        except OSError as error:
+            raise files.host_error(error, "read the pack") from error
+
     def finish(self) -> PackResult | None:
         """Complete the pack and make it durable and visible; None when there was nothing to store.
 
@@ -284,6 +301,20 @@ def _entry_header(kind: int, size: int) -> bytes:
         size >>= 7
     encoded.append(byte)
     return bytes(encoded)
+
+
+def _read_entry(fd: int, offset: int) -> tuple[str, bytes]:
+    """Kind and body of the object that begins at *offset* of a pack; written by this process, so taken for whole."""
+    raw = os.pread(fd, _READ_BYTES, offset)
+    kind = {number: kind for kind, number in _TYPES.items()}[(raw[0] >> 4) & 7]
+    start = next(place for place, byte in enumerate(raw) if byte < 0x80) + 1
+    stream = deflate.decompressobj()
+    body: bytes = stream.decompress(raw[start:])
+    while not stream.eof and raw:
+        offset += len(raw)
+        raw = os.pread(fd, _READ_BYTES, offset)
+        body += stream.decompress(raw)
+    return kind, body
 
 
 def _write_index(path: Path, names: list[bytes], entries: dict[bytes, tuple[int, int]], pack_digest: bytes) -> int:

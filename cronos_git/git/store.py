@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -132,16 +132,19 @@ class Store:
         return self.cronos_dir / "tags"
 
     @contextlib.contextmanager
-    def lock(self, *, shared: bool = False, wait_s: float = 0.0) -> Iterator[None]:
+    def lock(
+        self, *, shared: bool = False, wait_s: float = 0.0, checkpoint: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
         """Hold the store's lock: exclusive to write, shared to read objects that must stay.
 
         Args:
             wait_s: How long to try, in seconds; 0 tries once.
+            checkpoint: Called between two tries; what it raises ends the waiting.
 
         Raises:
             StoreLockedError: Another process holds it.
         """
-        with files.locked(self.cronos_dir / "lock", shared=shared, wait_s=wait_s):
+        with files.locked(self.cronos_dir / "lock", shared=shared, wait_s=wait_s, checkpoint=checkpoint):
             self._locked_exclusively = not shared
             try:
                 yield

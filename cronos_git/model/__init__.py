@@ -18,7 +18,9 @@ from cronos_git.model.archives import (
     ImportRequest,
     SourceKind,
 )
+from cronos_git.model.bus import BusNode
 from cronos_git.model.compaction import CompactPlan, CompactReport, CompactRequest
+from cronos_git.model.dependencies import Dependency, Module
 from cronos_git.model.figures import BackupsStats, BackupStats, BigFile, GrownPath, GrowthPoint, PathsStats, StoreStats
 from cronos_git.model.history import (
     BisectReport,
@@ -34,6 +36,8 @@ from cronos_git.model.history import (
     VersionKind,
 )
 from cronos_git.model.hooks import DeployReport, Hook, HookAction, HookChange, HookOptions, HookReport, HookState
+from cronos_git.model.maps import MapBackup, MapChange, ProjectMap
+from cronos_git.model.policy import FAILS_OPEN, Action, GatedVerb, PolicyDecision, RuleAction, Touched, Verdict, Violation
 from cronos_git.model.records import SCOPE_PROJECT, Attributes, Backup, Change, ChangeKind, Entry, EntryKind, Problem, Scope
 from cronos_git.model.remotes import (
     FetchPlan,
@@ -64,6 +68,7 @@ from cronos_git.model.restores import (
     Strategy,
     Version,
 )
+from cronos_git.model.schedules import Schedule, ScheduleChange, ScheduleResult, ScheduleRun, ScheduleStatus, TimerKind, TimerPart
 from cronos_git.model.snapshots import (
     Excluded,
     FileDiff,
@@ -89,9 +94,11 @@ from cronos_git.model.upkeep import (
 
 __all__ = [
     "EXPORT_FORMATS",
+    "FAILS_OPEN",
     "IN_PLACE",
     "SCOPE_PROJECT",
     "VERBS",
+    "Action",
     "AmendReport",
     "AmendRequest",
     "Amendment",
@@ -105,6 +112,7 @@ __all__ = [
     "BisectStep",
     "BisectVerdict",
     "BlamedLine",
+    "BusNode",
     "Change",
     "ChangeKind",
     "Check",
@@ -116,6 +124,7 @@ __all__ = [
     "Damage",
     "Decision",
     "Deletions",
+    "Dependency",
     "DeployReport",
     "Difference",
     "DrillReport",
@@ -131,6 +140,7 @@ __all__ = [
     "FetchRequest",
     "FileDiff",
     "FoundEntry",
+    "GatedVerb",
     "GrepMatch",
     "GrepRequest",
     "GrownPath",
@@ -146,12 +156,17 @@ __all__ = [
     "ImportReport",
     "ImportRequest",
     "Loss",
+    "MapBackup",
+    "MapChange",
     "MatchedLine",
+    "Module",
     "OnConflict",
     "Operation",
     "PathVersion",
     "PathsStats",
+    "PolicyDecision",
     "Problem",
+    "ProjectMap",
     "PrunePlan",
     "PruneReport",
     "PruneRequest",
@@ -172,6 +187,12 @@ __all__ = [
     "RestorePlan",
     "RestoreReport",
     "RestoreRequest",
+    "RuleAction",
+    "Schedule",
+    "ScheduleChange",
+    "ScheduleResult",
+    "ScheduleRun",
+    "ScheduleStatus",
     "Scope",
     "SnapshotPlan",
     "SnapshotReport",
@@ -180,9 +201,14 @@ __all__ = [
     "StoreStats",
     "Strategy",
     "TimelineEntry",
+    "TimerKind",
+    "TimerPart",
+    "Touched",
+    "Verdict",
     "VerifyProgress",
     "VerifyReport",
     "VerifyRequest",
     "Version",
     "VersionKind",
+    "Violation",
 ]

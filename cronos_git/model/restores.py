@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from cronos_git.model.dependencies import Dependency
 from cronos_git.model.records import Backup, EntryKind, Problem
 
 Strategy = Literal["new_location", "overwrite", "replace", "merge"]
@@ -48,6 +49,7 @@ class RestoreRequest:
         backup: Any identifier of a backup.
         paths: Only these paths (files or directories); empty for everything.
         modules: Only these modules, by name or path.
+        with_dependencies: With what these paths and modules need, as far as the backup has it.
         target: Directory to write. None means `<project>-<id>` beside the project for `new_location`, else the project.
         strategy: `new_location`: into an absent or empty directory. `overwrite`: laid over what is there, other files stay.
             `replace`: exactly the backup, other files go. `merge`: what changed in the backup and what changed here, both.
@@ -61,6 +63,7 @@ class RestoreRequest:
     backup: str
     paths: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    with_dependencies: bool = False
     target: str | None = None
     strategy: Strategy = "new_location"
     restore_point: bool | None = None
@@ -158,6 +161,7 @@ class RestorePlan:
         merged: How many files are merged line by line.
         conflicts: Of a merge, in the order of paths. When it aborts on them, there are no changes.
         lacking: Paths that the backup lacks although the base had them, and that stay, as the merge applies no deletions.
+        dependencies: What is brought back too as the rest needs it.
     """
 
     backup: Backup
@@ -177,6 +181,7 @@ class RestorePlan:
     merged: int = 0
     conflicts: tuple[Conflict, ...] = ()
     lacking: tuple[str, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
 
     @property
     def is_blocked(self) -> bool:
@@ -221,8 +226,8 @@ class Operation:
     Attributes:
         verb: One of `VERBS`; another version may have noted others.
         face: `cli`, `library`, `service`, `hook` or `schedule`.
-        result: `done`, `failed`, `interrupted`; for `compact` also `begun`, before anything is dropped; for `recover` also
-            `rolled back`, `finished` and `left`.
+        result: `done`, `failed`, `interrupted`, `denied` by the policy, so that nothing was done; for `compact` and `request`
+            also `begun`, before anything is done; for `recover` also `rolled back`, `finished` and `left`.
         facts: What the verb has to tell, JSON values by name: `backup`, `backups`, `target`, `restore_point`, `error` …
     """
 
@@ -251,6 +256,7 @@ VERBS = {
     "remote add": "A remote was named.",
     "remote remove": "The name of a remote was removed.",
     "repair": "The store was mended.",
+    "request": "Somebody asked for something over the bus (`begun`: it is about to be done); `count` when several times.",
     "restore": "A backup was brought back.",
     "undelete": "Backups came back from the trash.",
     "undo": "A restore in place was taken back.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cronos_git.model.dependencies import Dependency
 from cronos_git.model.records import Backup, Change, Entry, Problem, Scope
 
 
@@ -17,6 +18,9 @@ class SnapshotRequest:
         name: Stem of the id; `backup` when None.
         message: One line for people; the name when empty.
         modules: Module names or relative paths; empty for the whole project.
+        with_dependencies: Take along what the modules need.
+        only: Of these only what these patterns (gitignore language) match, with everything below; empty for all. They make a
+            scope of their own.
         include: Extra patterns (gitignore language) that are taken although a rule excludes them.
         exclude: Extra patterns that are left out.
         pinned: Pin it: retention never drops it.
@@ -31,6 +35,8 @@ class SnapshotRequest:
     pinned: bool = False
     metadata: Mapping[str, object] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    with_dependencies: bool = False
+    only: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     skip_if_unchanged: bool = False
@@ -51,6 +57,7 @@ class SnapshotPlan:
     Attributes:
         against: The last backup of the scope, or None when this would be the first.
         files: Files, symlinks and special files that the backup would hold.
+        dependencies: What is taken along as the modules need it.
     """
 
     scope: Scope
@@ -60,6 +67,7 @@ class SnapshotPlan:
     size_bytes: int
     excluded: Excluded
     problems: tuple[Problem, ...]
+    dependencies: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,7 @@ class SnapshotReport:
         freed_bytes: What that compaction freed.
         pushed: Ids of the backups that were sent to a remote afterwards.
         push_failed: Why that failed; empty when it did not, or was not to be.
+        dependencies: What was taken along as the modules need it.
     """
 
     backup: Backup
@@ -95,6 +104,7 @@ class SnapshotReport:
     freed_bytes: int = 0
     pushed: tuple[str, ...] = ()
     push_failed: str = ""
+    dependencies: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

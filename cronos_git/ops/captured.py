@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from cronos_git.disk import contents
 from cronos_git.errors import ObjectMissingError
-from cronos_git.git.pack import ObjectSink, object_id
+from cronos_git.git.pack import ObjectSink, PackWriter, object_id
 from cronos_git.git.store import Store
 from cronos_git.git.trees import MODE_DIRECTORY, MODE_FILE, TreeEntry, format_tree
 from cronos_git.ops.capture import Captured
@@ -49,6 +49,19 @@ class CapturedView:
         if object_id("blob", body).hex() != oid:
             raise ObjectMissingError(f"{path} changed while it was compared.", hint="Run it again.", path=path)
         return body
+
+
+class UnfinishedView:
+    """A backup in the making, readable like the objects of a store: just what it will hold, whatever becomes of the project."""
+
+    def __init__(self, store: Store, writer: PackWriter, kept: Mapping[str, tuple[str, bytes]]) -> None:
+        self._store = store
+        self._writer = writer
+        self._kept = kept
+
+    def read(self, oid: str, /) -> tuple[str, bytes]:
+        """Kind and body of an object; errors as the store and the pack raise them."""
+        return self._kept.get(oid) or self._writer.read(bytes.fromhex(oid)) or self._store.read(oid)
 
 
 class KeepingSink:

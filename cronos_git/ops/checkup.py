@@ -14,6 +14,7 @@ from cronos_git.model import Check
 from cronos_git.ops import catalog, journal
 from cronos_git.ops.absence import missing_refs, unread_lines
 from cronos_git.rules import deflate
+from cronos_git.rules.schema import Settings
 
 _LITTLE_BYTES = 1 << 30
 
@@ -23,7 +24,7 @@ def check(project: Path, store_path: Path) -> list[Check]:
     found = [
         *check_machine(),
         _probe("project", lambda: _project(project)),
-        _probe("space", lambda: _space(store_path)),
+        check_space(store_path),
     ]
     if not store_path.exists():
         return [*found, Check(name="store", ok=True, text=f"none yet; the first `cronos create` makes {store_path}")]
@@ -39,6 +40,24 @@ def check(project: Path, store_path: Path) -> list[Check]:
 def check_machine() -> list[Check]:
     """The findings for which no project needs to be known."""
     return [_probe("git", _git), Check(name="deflate", ok=True, text=f"compression by {deflate.NAME}")]
+
+
+def check_space(store_path: Path) -> Check:
+    """Whether there is room where the store lies, or will lie."""
+    return _probe("space", lambda: _space(store_path))
+
+
+def check_policy(settings: Settings) -> list[Check]:
+    """How many rules there are, and whether ETHIK could be asked; nothing where there is no policy."""
+    if not settings.policy and settings.ethik == "off":
+        return []
+    told = [_counted(len(settings.policy), "rule")] if settings.policy else []
+    if settings.ethik != "off":
+        told.append(f"ETHIK is asked by {settings.ethik}")
+    if settings.ethik == "off" or settings.bus:
+        return [Check(name="policy", ok=True, text=", ".join(told))]
+    hint = "Set `bus`; without a verdict nothing is restored, deleted or pruned, except by a service that has a Mycelium."
+    return [Check(name="policy", ok=False, text=f"{', '.join(told)}, but there is no bus to reach it by", hint=hint)]
 
 
 def _probe(name: str, look: Callable[[], str]) -> Check:

@@ -59,10 +59,12 @@ def _texts(value: object) -> list[object]:
 
 def _move(history: History, verb: str, ids: list[str], record: Mapping[str, object]) -> None:
     places, point, result = history.places, record.get("restore_point"), record.get("result")
+    if result == "denied":
+        return  # by the policy, before anything was done
     if verb in ("create", "import", "fetch", "undelete") and result == "done":
         places |= dict.fromkeys(ids, BACKUP_TAGS)
         history.doubtful -= set(ids)
-    elif verb in ("delete", "prune"):
+    elif verb in ("delete", "prune") and result == "done":
         places |= dict.fromkeys(ids, TRASH)
     elif verb == "compact" and result in ("begun", "done"):
         places |= dict.fromkeys(ids, "")  # all were in the trash, also what a delete moved that did not live to tell

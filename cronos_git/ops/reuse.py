@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from cronos_git.disk import fingerprints
 from cronos_git.disk.fingerprints import StatCache
 from cronos_git.git.store import Store
-from cronos_git.model import Backup
+from cronos_git.model import Backup, Scope
 from cronos_git.ops import catalog, rotation
 from cronos_git.ops.subject import Subject
 
@@ -25,6 +25,21 @@ def load_cache(store: Store, backups: Sequence[Backup], subject: Subject) -> Sta
         return cache
     trash = {backup.commit for backup in catalog.read_trash(store, sure=False).backups}  # all these lead to is there as well
     return fingerprints.load_statcache(store.statcache, commits | trash, packs)
+
+
+def next_cache(old: StatCache, seen: StatCache, scope: Scope) -> StatCache:
+    """What to remember after *seen*. A scoped run keeps what it did not look at, so the cache then rests on both backups."""
+    if scope.is_project:
+        return seen
+    covered = frozenset(scope.paths)
+    kept = {path: known for path, known in old.directories.items() if not _is_covered(path, covered)}
+    return StatCache([*old.bases, *seen.bases], seen.packs, {**kept, **seen.directories})
+
+
+def _is_covered(path: str, covered: frozenset[str]) -> bool:
+    while path and path not in covered:
+        path = path.rpartition("/")[0]
+    return path in covered
 
 
 def reusable(store: Store) -> Callable[[bytes], bool]:

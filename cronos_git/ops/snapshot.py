@@ -7,13 +7,13 @@ before anybody else can see that.
 
 The tag ref is the one commit point: killed before it, the store holds at most a pack that nothing names; killed after it, the
 backup is there and only the timeline and the stat cache are behind, which the next run mends. The caller holds the store's
-exclusive lock for `take`. Floor F7.
+exclusive lock for all but `plan` and `look`. Floor F7.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -31,7 +31,7 @@ from cronos_git.git.project import read_repository
 from cronos_git.git.store import Store
 from cronos_git.git.view import SnapshotView, diff_views
 from cronos_git.model import Backup, Excluded, Scope, SnapshotPlan, SnapshotReport, SnapshotRequest
-from cronos_git.ops import catalog, reuse
+from cronos_git.ops import catalog, dependencies, reuse
 from cronos_git.ops.capture import Captured, CaptureOptions, capture
 from cronos_git.ops.captured import CapturedView, KeepingSink, add_commit
 from cronos_git.ops.subject import Subject
@@ -56,29 +56,18 @@ class Circumstances:
         return record.identity_line(self.identity, self.now)
 
 
-def take(
+def begin(
     store: Store, backups: Sequence[Backup], subject: Subject, request: SnapshotRequest, about: Circumstances, run: Run
-) -> SnapshotReport:
-    """Take a backup.
+) -> Taking:
+    """Capture for a backup that `Taking.finish` will make.
 
     Args:
         store: Locked exclusively by the caller.
         backups: All backups, by sequence.
 
     Raises:
-        DiskFullError, AccessError, HostError: Nothing of the backup is visible; earlier ones are untouched.
-        InterruptedRunError: The same.
-
-    Durability: when this returns, the backup survives a power cut.
+        DiskFullError, AccessError, HostError, InterruptedRunError: Nothing of the backup is visible; earlier ones are untouched.
     """
-    taking = begin(store, backups, subject, request, about, run)
-    return taking.keep() if taking.is_unchanged() else taking.finish()
-
-
-def begin(
-    store: Store, backups: Sequence[Backup], subject: Subject, request: SnapshotRequest, about: Circumstances, run: Run
-) -> Taking:
-    """Capture for a backup that `Taking.finish` will make; arguments and errors as for `take`."""
     taking = Taking(store, backups, subject, request, about, run)
     try:
         taking.capture()
@@ -89,7 +78,7 @@ def begin(
 
 
 def plan(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> SnapshotPlan:
-    """What `take` would find, without writing anything.
+    """What a backup would hold, without writing anything.
 
     Cost: one walk, and the contents of files that changed since the last run.
     """
@@ -105,6 +94,7 @@ def plan(store: Store | None, backups: Sequence[Backup], subject: Subject, about
         size_bytes=captured.size_bytes,
         excluded=_excluded(captured),
         problems=tuple(captured.problems),
+        dependencies=subject.dependencies,
     )
 
 
@@ -126,8 +116,12 @@ class Looked:
 
 def look(store: Store | None, backups: Sequence[Backup], subject: Subject, about: Circumstances, run: Run) -> Looked:
     """Capture the project as it is now, storing nothing, and show it as a snapshot."""
-    sink = KeepingSink(HashSink())
     cache = reuse.load_cache(store, backups, subject) if store is not None else StatCache()
+    return _look(store, cache, subject, about, run)
+
+
+def _look(store: Store | None, cache: StatCache, subject: Subject, about: Circumstances, run: Run) -> Looked:
+    sink = KeepingSink(HashSink())
     captured = capture(subject.root, _options(subject, about, remember_sources=True), cache, sink, run)
     commit = add_commit(sink, captured, b"{}\n", about.line, "now")
     return Looked(captured, SnapshotView(CapturedView(store, subject.root, sink.kept, captured.sources), commit.hex()))
@@ -163,19 +157,17 @@ def _found_rules(scan: Scan) -> dict[str, object]:
     return {**({"caches": scan.caches} if scan.caches else {}), **({"outer": outer} if outer else {})}
 
 
-def _is_covered(path: str, scope: Scope) -> bool:
-    return any(path == covered or path.startswith(covered + "/") for covered in scope.paths)
-
-
 class Taking:
     """One backup in the making; see `begin`. Exactly one of `finish`, `keep` and `abort` ends it.
 
     Attributes:
         previous: The backup before it in its scope.
         captured: What the capture gave.
+        policy: What the record shall tell of the policy's verdict.
     """
 
     captured: Captured
+    policy: Mapping[str, object] | None = None
 
     def __init__(
         self,
@@ -217,9 +209,14 @@ class Taking:
             raise UsageError("The trees of this backup were not kept.")
         return self._view_of(add_commit(KeepingSink(HashSink(), self.kept.kept), self.captured, b"{}\n", self.about.line, "now"))
 
+    @cached_property
+    def last_wanted(self) -> Backup | None:
+        """The backup before it in its scope that somebody asked for: no restore point, which nobody has judged."""
+        return last_of(_ordinary(self.backups), self.subject.scope)
+
     def is_unchanged(self) -> bool:
         """Whether no backup is wanted, as the last one holds just what was captured, and nothing of that was lost."""
-        last = last_of(_ordinary(self.backups), self.subject.scope)
+        last = self.last_wanted
         if self.request.skip_if_unchanged and last is not None:
             with tolerating(self.run, "store.damaged", f"{last.id} is damaged", "So a new backup is made."):
                 root = SnapshotView(self.store, last.commit).root
@@ -228,7 +225,10 @@ class Taking:
         return False
 
     def finish(self) -> SnapshotReport:
-        """Make the backup; errors and durability as for `take`."""
+        """Make the backup; errors as for `begin`.
+
+        Durability: when this returns, the backup survives a power cut.
+        """
         try:
             backup, pack = self._publish(self._store_snapshot())
         except BaseException:
@@ -240,9 +240,8 @@ class Taking:
     def keep(self) -> SnapshotReport:
         """Make none, as the last one holds it all."""
         self.abort()
-        last = last_of(_ordinary(self.backups), self.subject.scope)
-        assert last is not None
-        return self._report(last, None)
+        assert self.last_wanted is not None
+        return self._report(self.last_wanted, None)
 
     @property
     def id(self) -> str:
@@ -265,6 +264,7 @@ class Taking:
             excluded=_excluded(captured),
             problems=tuple(captured.problems),
             duration_s=time.monotonic() - self.started,
+            dependencies=self.subject.dependencies,
         )
 
     def _view_of(self, commit: bytes) -> SnapshotView:
@@ -336,7 +336,16 @@ class Taking:
             "project_root": subject.root,
             "git": states.pop("", None),
             "nested_git": states,
+            **self._describe_needs(),
+            **({"policy": self.policy} if self.policy else {}),
         }
+
+    def _describe_needs(self) -> Mapping[str, object]:
+        """What the modules need beyond themselves; nothing for a backup that is not of modules."""
+        if self.subject.scope.is_project or not self.request.modules or self.request.only:
+            return {}
+        look = lambda subject: _look(self.store, self.cache, subject, self.about, self.run).view  # noqa: E731
+        return dependencies.note_needs(self.subject, look, self.run)
 
     def _count_changes(self, commit: bytes) -> dict[str, int]:
         """How many paths differ from the last backup of the scope; everything is new when there is none, or a damaged one."""
@@ -377,14 +386,11 @@ class Taking:
         return timeline.append(self.writer.add, tip, backup, self.captured.data.hex(), who)
 
     def _save_cache(self, old: StatCache, backup: Backup) -> None:
-        """Remember what was seen. A scoped run keeps what it did not look at, so the cache then rests on both backups."""
+        """Remember what was seen."""
         if self.subject.root != self.store.project_root:
             return
-        scope, packs = self.subject.scope, self.store.whole_packs
-        cache = StatCache([backup.commit], packs, self.captured.cache)
-        if not scope.is_project:
-            kept = {path: known for path, known in old.directories.items() if not _is_covered(path, scope)}
-            cache = StatCache([*old.bases, backup.commit], packs, {**kept, **self.captured.cache})
+        seen = StatCache([backup.commit], self.store.whole_packs, self.captured.cache)
+        cache = reuse.next_cache(old, seen, self.subject.scope)
         safe = "The backup is safe; the next one reads every file again."
         with tolerating(self.run, "statcache.unwritten", "The stat cache was not written", safe):
             fingerprints.save_statcache(self.store.statcache, cache)

@@ -168,6 +168,6 @@ def without_nested(paths: Iterable[str]) -> tuple[str, ...]:
     """The paths that lie in none of the others, sorted."""
     kept: list[str] = []
     for path in sorted(set(paths), key=lambda path: path.split("/") if path else []):
-        if not any(is_at_or_below(path, other) for other in kept):
+        if not kept or not is_at_or_below(path, kept[-1]):  # in this order what lies in a directory follows it at once
             kept.append(path)
     return tuple(kept)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cronos_git.disk.modules import resolve_scope
+from cronos_git.disk.modules import narrow_scope, resolve_scope
 from cronos_git.disk.walk import WalkRules, open_project
-from cronos_git.model import Scope, SnapshotRequest
+from cronos_git.model import Dependency, Scope, SnapshotRequest
 from cronos_git.rules.patterns import DEFAULT_EXCLUDES, Matcher, build_matcher
 from cronos_git.rules.requests import check_snapshot
 from cronos_git.rules.schema import Settings
@@ -20,6 +20,8 @@ class Subject:
 
     Attributes:
         root: The project's real path.
+        modules: Configured paths by module name.
+        dependencies: What was added to the scope as the rest of it needs that.
         described_rules: The rules as `meta/snapshot.json` records them.
     """
 
@@ -28,6 +30,8 @@ class Subject:
     rules: WalkRules
     chunk_threshold: int
     described_rules: Mapping[str, object]
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dependencies: tuple[Dependency, ...] = ()
 
 
 def describe(
@@ -43,14 +47,14 @@ def describe(
         ModuleScopeError, PatternError, ProjectError: The request cannot be met.
         UsageError: It calls something by an empty name.
 
-    Cost: as `disk.modules.resolve_scope`.
+    Cost: as `disk.modules.resolve_scope` and `narrow_scope`.
     """
     check_snapshot(request)
     os.close(open_project(root))  # before anything is made for a project that cannot be read
     matcher = _matcher(settings, request)
     return Subject(
         root=root,
-        scope=scope or resolve_scope(root, request.modules, settings.modules, matcher),
+        scope=scope or _scope(root, settings, request, matcher),
         rules=WalkRules(
             matcher=matcher,
             ignore_files=(".gitignore", ".cronosignore") if settings.respect_gitignore else (".cronosignore",),
@@ -59,6 +63,7 @@ def describe(
             forced=forced,
         ),
         chunk_threshold=settings.chunk_threshold,
+        modules=settings.modules,
         described_rules={
             "exclude": [*settings.exclude, *request.exclude],
             "request_exclude": [*request.exclude],
@@ -68,9 +73,14 @@ def describe(
             "git_dirs": settings.git_dirs,
             "cachedir_tags": settings.cachedir_tags,
             "chunk_threshold": settings.chunk_threshold,
+            **({"only": [*request.only]} if request.only else {}),
             **({"forced": sorted(forced)} if forced else {}),
         },
     )
+
+
+def _scope(root: str, settings: Settings, request: SnapshotRequest, matcher: Matcher) -> Scope:
+    return narrow_scope(root, resolve_scope(root, request.modules, settings.modules, matcher), request.only, matcher)
 
 
 def _matcher(settings: Settings, request: SnapshotRequest) -> Matcher:

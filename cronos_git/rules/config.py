@@ -21,6 +21,7 @@ LayerName = Literal["default", "system", "user", "file", "project", "environment
 """Whence values come, lowest rank first. `file` is `--config FILE`, which stands in for `user` and `project`."""
 
 ENVIRONMENT_PREFIX = "CRONOS_"
+_LISTS = ("patterns", "directories")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +118,14 @@ def environment_layer(variables: Mapping[str, str]) -> Layer:
 
 def _parse_variable(key: str, text: str, layer: Layer) -> object:
     kind = KEYS[key].kind if key in KEYS else None
-    if kind == "modules" or (kind == "patterns" and text.lstrip().startswith("[")):
+    if kind in ("modules", "policy") or (kind in _LISTS and text.lstrip().startswith("[")):
         import json
 
         try:
             return json.loads(text)
         except ValueError as error:
             raise _bad_value(key, text, layer, f"it is not JSON: {error}") from error
-    if kind == "patterns":
+    if kind in _LISTS:
         return [item.strip() for item in text.split(",") if item.strip()]
     return text
 
@@ -158,8 +159,9 @@ def _checked(key: str, value: object, layer: Layer) -> object:
 
 
 def _bad_value(key: str, value: object, layer: Layer, reason: str) -> ConfigError:
+    wrong = "is wrong" if key in KEYS and KEYS[key].kind == "policy" else f"cannot be {value!r}"  # rules are too long to repeat
     return ConfigError(
-        f"`{key}` cannot be {value!r} ({layer.origin_of(key)}): {reason}.",
+        f"`{key}` {wrong} ({layer.origin_of(key)}): {reason}.",
         hint=f"Allowed is {KEYS[key].allowed}.",
         key=key,
         origin=layer.origin_of(key),

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from cronos_git.rules.patterns import DEFAULT_EXCLUDES
+from cronos_git.rules.remotes import shown
 from cronos_git.rules.schema import KEYS, Key, format_size
 
 _WIDTH = 110
 
 
 def format_value(key: str, value: object) -> str:
-    """*value* of *key* as TOML (on one line; a table in its inline form)."""
+    """*value* of *key* as TOML (on one line; a table in its inline form), without passwords."""
+    if KEYS[key].kind == "bus":
+        return _quoted(shown(cast(str, value)))
     return _quoted(format_size(cast(int, value))) if KEYS[key].kind == "size" else _toml(value)
 
 
@@ -93,7 +96,7 @@ Values come in layers. A higher layer replaces a key's whole value; lists are no
 4. files at the root of the project, again from low to high: `cronos_config.json`, `cronos.yaml`, `[tool.cronos]` in
    `pyproject.toml`, `cronos.toml`
 5. environment variables: `CRONOS_` and the key in upper case, as in `CRONOS_MAX_BACKUPS=50`; lists are separated by commas or
-   are JSON (`CRONOS_EXCLUDE='*.iso,build/'`), `CRONOS_MODULES` is JSON
+   are JSON (`CRONOS_EXCLUDE='*.iso,build/'`), `CRONOS_MODULES` and `CRONOS_POLICY` are JSON
 6. flags of the command line
 
 `--config FILE` replaces 3 and 4: neither the user's nor the project's files are read. The file is the user's own word and may
@@ -102,9 +105,9 @@ set every key, wherever it lies. It is TOML, YAML (`.yaml`, `.yml`), EGOS's JSON
 `cronos config show --origin` tells every value and where it stands, `cronos config path` the files that are looked for,
 `cronos config init` writes a file for the project with every key explained that may stand there, `--user` one for the user.
 
-An unknown key is an error, and so is a value that is not allowed. A relative `backup_dir` starts at the directory of the file
-that sets it, and for the environment and flags at the working directory. A file inside the project can set a `backup_dir`
-only to a directory that the user owns and nobody else can write to.
+An unknown key is an error, and so is a value that is not allowed. A relative path (of `backup_dir` and others) starts at the
+directory of the file that sets it, and for the environment and flags at the working directory. A file inside the project can set
+a `backup_dir` only to a directory that the user owns and nobody else can write to.
 
 ## The project
 

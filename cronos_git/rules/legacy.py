@@ -25,6 +25,12 @@ _TRANSLATION = {
     "backup.exclude_patterns": "exclude",
     "restore.create_restore_point": "restore_point",
 }
+_AUTO_BACKUP = "backup.auto_backup."
+_AUTO_TRANSLATION = {
+    f"{_AUTO_BACKUP}interval_hours": "auto_backup_hours",
+    f"{_AUTO_BACKUP}min_changes": "auto_backup_min_changes",
+}
+_AUTO_SWITCH = f"{_AUTO_BACKUP}enabled"
 _NO_MEANING = "it has no meaning in this version"
 
 
@@ -32,15 +38,21 @@ def translate_egos(content: Mapping[str, object], origin: str) -> tuple[dict[str
     """Today's values of a `cronos_config.json`, and what was passed over.
 
     EGOS kept archives inside the project (`./backups`). A store cannot lie there, so such a directory is passed over too.
+    Automatic backups are only meant when they are switched on.
     """
     values: dict[str, object] = {}
     ignored = []
-    for key, value in _leaves(content):
-        reason = _reason_to_ignore(key, value)
+    leaves = dict(_leaves(content))
+    is_automatic = leaves.get(_AUTO_SWITCH) is True
+    if is_automatic:
+        del leaves[_AUTO_SWITCH]
+    translation = {**_TRANSLATION, **_AUTO_TRANSLATION} if is_automatic else _TRANSLATION
+    for key, value in leaves.items():
+        reason = _reason_to_ignore(key, value, translation)
         if reason:
             ignored.append(Ignored(key=key, origin=origin, reason=reason))
         else:
-            values[_TRANSLATION[key]] = value
+            values[translation[key]] = value
     return values, tuple(ignored)
 
 
@@ -52,8 +64,10 @@ def _leaves(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[s
             yield f"{prefix}{name}", value
 
 
-def _reason_to_ignore(key: str, value: object) -> str:
-    if key not in _TRANSLATION:
+def _reason_to_ignore(key: str, value: object, translation: Mapping[str, str]) -> str:
+    if key in _AUTO_TRANSLATION and key not in translation:
+        return "automatic backups are not switched on"
+    if key not in translation:
         return _NO_MEANING
     if key == "backup.directory" and isinstance(value, str) and _stays_inside(value):
         return "it lies inside the project, where a store cannot be"

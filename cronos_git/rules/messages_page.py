@@ -22,6 +22,7 @@ ERROR_GROUPS: dict[str, tuple[type[CronosError], ...]] = {
         errors.ModuleScopeError,
         errors.BackupNotFoundError,
         errors.AmbiguousBackupError,
+        errors.MessageError,
     ),
     "The store or the project is not in the state that is needed": (
         errors.ProjectError,
@@ -46,7 +47,10 @@ ERROR_GROUPS: dict[str, tuple[type[CronosError], ...]] = {
         errors.ChildEndedError,
         errors.GitCommandError,
         errors.RemoteError,
+        errors.BusError,
+        errors.ServiceError,
     ),
+    "It is not allowed": (errors.PolicyDeniedError,),
     "The run was stopped": (errors.InterruptedRunError,),
 }
 """Every kind of error, by what it is about."""
@@ -110,7 +114,8 @@ _VERBS = """\
 ## The operation log
 
 `cronos/operations.jsonl` in the store has one line for everything that was done to it: the verb, `time` in UTC, `result`
-(`done`, `failed`, `interrupted`; see also `compact` and `recover`), `face` (`cli`, `library`, `service`, `hook`, `schedule`),
-`user`, `host`, and facts such as `backup`, `backups`, `target`, `restore_point` and `error`. `cronos operations` shows it. What
-changed nothing is not noted.
+(`done`, `failed`, `interrupted`, `denied` by the policy; see also `compact`, `recover` and `request`), `face` (`cli`, `library`,
+`service`, `hook`, `schedule`), `user`, `host`, and facts such as `backup`, `backups`, `target`, `restore_point` and `error`. The
+fact `policy` (`decision`, `gate`, `text`, `violations`) stands in everything that a policy judged. `cronos operations` shows it.
+What changed nothing is not noted.
 """

@@ -28,6 +28,7 @@ _HOST = re.compile(r"^(?:(?!-)[^@/]*@)?(\[[0-9a-fA-F:.%]+\]|[a-zA-Z0-9_][a-zA-Z0
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):(?!\d*/)\S*@")  # to the last @: more may be hidden than need be
 _TOKEN = re.compile(r"(?<=://)[^/@\s:]{20,}@")  # what stands for a user is as secret there
+_BUS_TOKEN = re.compile(r"\b((?:nats|tls|wss?)://)[^/@\s:]+@", re.IGNORECASE)  # without a password NATS takes any user for one
 _SCHEMES = ("file", "ssh", "https", "http")
 _ENCRYPTED_SCHEMES = (*_SCHEMES, "rsync", "sftp")
 _HINT = "Give a path, file://, ssh://, user@host:path or https://; `gcrypt::` before it encrypts the copy."
@@ -92,7 +93,7 @@ def is_path(url: str) -> bool:
 
 def shown(text: str) -> str:
     """*text* with the passwords of URLs in it hidden, and tokens that stand in place of a user."""
-    return _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", text))
+    return _BUS_TOKEN.sub(r"\1***@", _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", text)))
 
 
 def choose(remotes: Sequence[Remote], name: str | None) -> Remote:

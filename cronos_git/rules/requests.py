@@ -6,11 +6,13 @@ and descriptions may be empty, which asks for the name and for none. Floor F4: p
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
 from cronos_git.errors import UsageError
 from cronos_git.model import ImportRequest, Query, SnapshotRequest
+from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.record import clean_line
 
 
@@ -36,6 +38,18 @@ def check_import(request: ImportRequest) -> None:
     _refuse_empty("The path to import", [request.path])
     check_name(request.name)
     check_labels(request.labels)
+
+
+def check_type(word: str) -> None:
+    """Refuse a type that no backup can be given.
+
+    Raises:
+        UsageError: It is no word, or the one for restore points.
+    """
+    if word == RESTORE_POINT:
+        raise UsageError(f"The type {word} is for the backups that CRONOS makes before a restore.", hint="Choose another word.")
+    if not re.fullmatch("[a-z0-9._-]+", word):
+        raise UsageError(f"{word!r} cannot be a type.", hint="A type is a word of lower-case letters, digits, '.', '_' and '-'.")
 
 
 def check_query(query: Query) -> None:

@@ -19,13 +19,21 @@ Kind = Literal[
     "patterns",
     "flag",
     "count",
-    "seconds",
+    "number",
     "size",
     "git_dirs",
     "modules",
     "duration",
     "hook_failure",
     "remote",
+    "file",
+    "directories",
+    "bus",
+    "service_name",
+    "cron",
+    "policy",
+    "ethik",
+    "log_level",
 ]
 
 ALLOWED: Mapping[Kind, str] = {
@@ -34,13 +42,21 @@ ALLOWED: Mapping[Kind, str] = {
     "patterns": "a list of gitignore patterns",
     "flag": "true or false",
     "count": "a whole number, 0 or more",
-    "seconds": "a number, 0 or more",
+    "number": "a number, 0 or more",
     "size": 'a number of bytes, or a text such as "32 MiB" or "40 MB"; at least 1 MiB',
     "git_dirs": '"skip" or "include"',
     "modules": "a table of names, each with a path inside the project or a list of such paths",
     "duration": 'a text such as "1y6m14d12h" (years, months, days, hours), or "" for none',
     "remote": 'the name of a remote, or "" for none',
     "hook_failure": '"by_hook", "fail_open" or "fail_closed"',
+    "file": 'a path, or "" for none; `~` and relative paths as for `backup_dir`',
+    "directories": "a list of paths; `~` and relative paths as for `backup_dir`",
+    "bus": 'an address such as "nats://host:4222" or "tls://host:4222", or "" for none',
+    "service_name": 'letters, digits, "-" and "_", or "" for the name of the project\'s directory',
+    "cron": 'five fields as in a crontab, "30 3 * * 1-5", or "@daily" and the like; "" for none',
+    "policy": "a list of tables, one a rule; see how-to/policy.md",
+    "ethik": '"off", "topic", "event" or "request"',
+    "log_level": '"debug", "info", "warning" or "error"',
 }
 """What a value of each kind may be, in words."""
 
@@ -110,7 +126,7 @@ class Settings:
         _NO_MODULES, "modules", "Names for parts of the project that can be backed up alone."
     )
     lock_wait: float = _key(
-        0.0, "seconds", "How long to wait for another command that is using the store.", unit="seconds", project=False
+        0.0, "number", "How long to wait for another command that is using the store.", unit="number", project=False
     )
     retention_days: int = _key(30, "count", "Drop backups older than this. 0 switches the limit off.", unit="days")
     max_backups: int = _key(
@@ -145,8 +161,59 @@ class Settings:
         project=False,
     )
     hook_budget_s: float = _key(
-        0.0, "seconds", "How long a hook may take before its backup is given up. 0 sets no limit.", unit="seconds", project=False
+        0.0, "number", "How long a hook may take before its backup is given up. 0 sets no limit.", unit="number", project=False
     )
+
+    auto_backup_hours: float = _key(
+        0.0, "number", "How often `cronos serve` takes a backup by itself. 0: not by this rule.", unit="hours"
+    )
+    auto_backup_cron: str = _key("", "cron", "When `cronos serve` takes a backup by itself, in local time.")
+    auto_backup_min_changes: int = _key(
+        1, "count", "Take no backup by itself as long as fewer paths than this have changed.", unit="paths"
+    )
+    bus: str = _key(
+        "",
+        "bus",
+        "The NATS server that carries the Mycelium. User and password, or a token, may stand in it as in any URL.",
+        project=False,
+    )
+    bus_credentials: str = _key("", "file", "NATS credentials file (JWT and seed) for `bus`.", project=False)
+    bus_ca: str = _key("", "file", "Certificates (PEM) that the server's must be signed by, for TLS.", project=False)
+    bus_certificate: str = _key("", "file", "Our certificate (PEM), for a server that asks for one.", project=False)
+    bus_key: str = _key("", "file", "The private key (PEM) of `bus_certificate`.", project=False)
+    service_name: str = _key("", "service_name", "What the project is called on the bus.")
+    message_limit: int = _key(1 << 20, "size", "Largest message that the service takes or sends.", project=False)
+    restore_roots: tuple[str, ...] = _key(
+        (),
+        "directories",
+        "Where requests over the bus may restore to, with all below, besides the project itself.",
+        project=False,
+    )
+    policy: tuple[Mapping[str, object], ...] = _key(
+        (), "policy", "Rules that backups, restores and deletions are held against; see how-to/policy.md.", project=False
+    )
+    ethik: Literal["off", "topic", "event", "request"] = _key(
+        "off",
+        "ethik",
+        "Whether ETHIK is asked too, over `bus`, and how. Without its answer nothing is restored, deleted or pruned.",
+        project=False,
+    )
+    ethik_timeout_s: float = _key(30.0, "number", "How long to wait for ETHIK's verdict.", unit="seconds", project=False)
+    atlas: bool = _key(False, "flag", "Tell ATLAS of each backup, over `bus`.", project=False)
+    nexus: bool = _key(
+        False, "flag", "Ask NEXUS, over `bus`, what a module needs, besides looking at its imports.", project=False
+    )
+    peer_timeout_s: float = _key(
+        5.0, "number", "How long ATLAS and NEXUS may take to answer; without them things go on.", unit="seconds", project=False
+    )
+    log_file: str = _key(
+        "", "file", "Write the operation log there too, as JSON lines, together with what the service tells.", project=False
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _key(
+        "info", "log_level", "The least that the log file and the service's log tell.", project=False
+    )
+    log_size: int = _key(10 << 20, "size", "Begin a new log file when this one would get larger.", project=False)
+    log_keep: int = _key(5, "count", "How many old log files to keep.", unit="files", project=False)
 
 
 KEYS: Mapping[str, Key] = {entry.name: Key(name=entry.name, **entry.metadata) for entry in fields(Settings)}

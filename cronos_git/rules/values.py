@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cronos_git.errors import PatternError
+from cronos_git.rules.cron import parse_cron
 from cronos_git.rules.patterns import parse_includes, parse_patterns
 from cronos_git.rules.schema import MINIMUM_CHUNK_THRESHOLD_BYTES, Key, Kind, parse_size
 
@@ -60,16 +61,16 @@ def _count(value: object) -> int:
     return value
 
 
-def _seconds(value: object) -> float:
+def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("it is not a number")
     try:
-        seconds = float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         raise ValueError("it is not a number") from None
-    if not math.isfinite(seconds) or seconds < 0:
+    if not math.isfinite(number) or number < 0:
         raise ValueError("it is not a number of 0 or more")
-    return seconds
+    return number
 
 
 def _size(value: object) -> int:
@@ -79,16 +80,42 @@ def _size(value: object) -> int:
     return size_bytes
 
 
-def _git_dirs(value: object) -> str:
-    if value not in ("skip", "include"):
-        raise ValueError("it is neither of the two words")
-    return str(value)
+def _word_of(*words: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in words:
+            raise ValueError("it is none of these words")
+        return str(value)
+
+    return check
 
 
-def _hook_failure(value: object) -> str:
-    if value not in ("by_hook", "fail_open", "fail_closed"):
-        raise ValueError("it is none of the three words")
-    return str(value)
+def _file(value: object) -> str:
+    return "" if value == "" else _text(value)
+
+
+def _bus(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"((nats|tls)://[^\s/?#]+)?", value):
+        raise ValueError("it is no address of a NATS server")
+    return value
+
+
+def _service_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]*", value):
+        raise ValueError("no service can be called so")
+    return value
+
+
+def _cron(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("it is not a text")
+    return parse_cron(value).text if value.strip() else ""
+
+
+def _policy(value: object) -> tuple[Mapping[str, object], ...]:
+    from cronos_git.rules.policy import parse_rules  # no command without rules needs to know how they are read
+
+    parse_rules(value)
+    return tuple(value) if isinstance(value, Sequence) else ()
 
 
 def _remote(value: object) -> str:
@@ -136,11 +163,19 @@ _CHECKS: Mapping[Kind, Callable[[object], object]] = {
     "patterns": _texts,
     "flag": _flag,
     "count": _count,
-    "seconds": _seconds,
+    "number": _number,
     "size": _size,
-    "git_dirs": _git_dirs,
+    "git_dirs": _word_of("skip", "include"),
     "modules": _modules,
     "duration": _duration,
     "remote": _remote,
-    "hook_failure": _hook_failure,
+    "hook_failure": _word_of("by_hook", "fail_open", "fail_closed"),
+    "file": _file,
+    "directories": _texts,
+    "bus": _bus,
+    "service_name": _service_name,
+    "cron": _cron,
+    "policy": _policy,
+    "ethik": _word_of("off", "topic", "event", "request"),
+    "log_level": _word_of("debug", "info", "warning", "error"),
 }

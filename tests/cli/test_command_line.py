@@ -43,6 +43,9 @@ class CannedEngine:
         self.opened_with = places
         return self
 
+    def foresee(self, _plan: object, _request: object) -> None:
+        return None
+
     def backups(self, query: Query) -> list[Backup]:
         self.asked.append(query)
         return self.made
@@ -100,7 +103,8 @@ def test_create_turns_its_options_into_a_request() -> None:
 def test_global_options_may_stand_before_or_after_the_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     engine = CannedEngine([backup()])
     assert app.run(words, open_engine=engine) == 0
-    assert engine.opened_with == {"project": "/p", "backup_dir": None, "config": None, "lock_wait_s": 2.0, "force": False}
+    places = {name: engine.opened_with[name] for name in engine.opened_with if name != "peers"}
+    assert places == {"project": "/p", "backup_dir": None, "config": None, "lock_wait_s": 2.0, "force": False}
     assert json.loads(capsys.readouterr().out)["id"] == "backup_20260401_130000"
 
 
@@ -233,6 +237,12 @@ def statuses_of(kind: type[errors.CronosError]) -> list[type[errors.CronosError]
     return [kind, *(deeper for below in kind.__subclasses__() for deeper in statuses_of(below))]
 
 
+OWN_CONTEXT: dict[type[errors.CronosError], dict[str, object]] = {
+    errors.MergeConflictError: {"conflicts": []},
+    errors.ServiceError: {"remote_code": ""},
+}
+
+
 @pytest.mark.parametrize("kind", statuses_of(errors.CronosError), ids=lambda kind: kind.__name__)
 def test_every_error_ends_with_its_status_message_and_hint(
     kind: type[errors.CronosError], capsys: pytest.CaptureFixture[str]
@@ -247,7 +257,7 @@ def test_every_error_ends_with_its_status_message_and_hint(
             "code": kind.code,
             "message": "It broke\x1b.",
             "hint": "Mend it.",
-            "context": {"path": "a\\xff", "path_b64": "Yf8="} | ({"conflicts": []} if kind is errors.MergeConflictError else {}),
+            "context": {"path": "a\\xff", "path_b64": "Yf8="} | OWN_CONTEXT.get(kind, {}),
             "exit_status": kind.exit_status,
         },
     }
@@ -410,9 +420,8 @@ def test_git_that_is_too_old_is_not_run(
 
 @pytest.mark.parametrize("name", [name for name in app._MODULES if name != "git"])
 def test_the_help_of_every_command_ends_with_statuses_and_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = {"config": ["config", "show"], "label": ["label", "add"], "hooks": ["hooks", "run"], "remote": ["remote", "add"]}.get(
-        name, [name]
-    )
+    groups = {"config": "show", "label": "add", "hooks": "run", "remote": "add", "schedule": "run"}
+    words = [name, groups[name]] if name in groups else [name]
     assert app.run([*words, "--help"]) == 0
     text = capsys.readouterr().out
     assert "Exit status: 0 done" in text

@@ -47,10 +47,12 @@ def test_operations_are_told_in_short(capsys: pytest.CaptureFixture[str]) -> Non
         operation(3, "restore", backup="a", target="/x", restore_point="p", problems=1),
         operation(2, "recover", "rolled back", target="/x"),
         operation(1, "create", backup="a", problems=0, bytes_stored=7),
+        operation(0, "request", topic="request.cronos.get_status", sender="X"),
         operation(0, "compact", backups="odd", problems="odd"),
+        operation(0, "request", "failed", topic="request.cronos.restore_backup", sender="X", error="No."),
+        operation(0, "create", backup="too many"),
     ]
-    assert app.run(["operations", "-l", "9"], open_engine=(engine := Chronicler(result=lambda: done))) == 0
-    assert engine.asked == [9]
+    assert app.run(["operations", "-l", "7"], open_engine=Chronicler(result=lambda: done)) == 0
     assert capsys.readouterr().out == (
         "WHEN                 VERB     RESULT       BY         WHAT\n"
         "2026-04-01 12:05:00  restore  failed       cli alice  a into /x; No space\\x1b.\n"
@@ -59,6 +61,7 @@ def test_operations_are_told_in_short(capsys: pytest.CaptureFixture[str]) -> Non
         "2026-04-01 12:02:00  recover  rolled back  cli alice  /x\n"
         "2026-04-01 12:01:00  create   done         cli alice  a\n"
         "2026-04-01 12:00:00  compact  done         cli alice  -\n"
+        "2026-04-01 12:00:00  request  failed       cli alice  request.cronos.restore_backup by X; No.\n"
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cronos_git import bootstrap
-from cronos_git.bootstrap import LocalZone, SystemClock, open_engine, resolve
+from cronos_git.bootstrap import open_engine, resolve
+from cronos_git.clock import LocalZone, SystemClock
 from cronos_git.errors import ConfigError, ProjectError, RefusedError
 from cronos_git.git.store import store_path
 from tests.support.trees import Link, make_tree

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cronos_git.git.store import Store
-from cronos_git.ops.checkup import check, check_machine
+from cronos_git.ops.checkup import check, check_machine, check_policy
+from cronos_git.rules.schema import Settings
 
 
 @pytest.fixture
@@ -23,6 +24,17 @@ def _texts(store: Store) -> dict[str, str]:
 
 def test_machine_is_checked_without_a_project() -> None:
     assert [(found.name, found.ok) for found in check_machine()] == [("git", True), ("deflate", True)]
+
+
+def test_the_policy_is_told_when_there_is_one_and_that_ethik_needs_a_bus() -> None:
+    rules = ({"name": "r", "min_keep": 2},)
+    assert check_policy(Settings()) == []
+    [told] = check_policy(Settings(policy=rules))
+    assert (told.ok, told.text) == (True, "1 rule")
+    [told] = check_policy(Settings(policy=rules, ethik="event", bus="nats://box"))
+    assert (told.ok, told.text) == (True, "1 rule, ETHIK is asked by event")
+    [told] = check_policy(Settings(ethik="topic"))
+    assert (told.ok, told.text) == (False, "ETHIK is asked by topic, but there is no bus to reach it by")
 
 
 def test_store_is_looked_into_only_when_there_is_one(store: Store, tmp_path: Path) -> None:

@@ -193,7 +193,8 @@ def test_modules_in_the_environment_are_json() -> None:
 
 def test_every_key_can_be_set_by_the_environment() -> None:
     examples = {"directory": "/b", "modules": "{}", "flag": "yes", "size": "2 MiB", "git_dirs": "skip", "duration": "1d"}
-    examples["hook_failure"] = "fail_open"
+    examples |= {"hook_failure": "fail_open", "ethik": "topic", "log_level": "debug", "policy": "[]"}
+    examples |= {"bus": "nats://h:4222", "cron": "30 3 * * *"}
     variables = {f"CRONOS_{key.name.upper()}": examples.get(key.kind, "3") for key in KEYS.values()}
     resolved = resolve_settings([environment_layer(variables)])
     assert set(resolved.sources.values()) == {"environment"}

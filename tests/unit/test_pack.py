@@ -126,3 +126,19 @@ def test_inserted_byte_moves_only_the_cuts_near_it() -> None:
 
 def test_chunks_of_an_empty_stream_are_an_empty_tree() -> None:
     assert add_chunks(HashSink(), []).hex() == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+def test_objects_of_an_unfinished_pack_can_be_read_and_no_others(repository: Path) -> None:
+    writer = PackWriter(repository / "objects/pack", lambda _oid: False)
+    for body in BODIES[:-1]:
+        writer.add("blob", body)
+    tree = writer.add("tree", b"")
+    for body in BODIES[:-1]:
+        assert writer.read(object_id("blob", body)) == ("blob", body)
+    last = writer.add("blob", BODIES[-1])
+    assert writer.read(last) == ("blob", BODIES[-1])
+    assert writer.read(tree) == ("tree", b"")
+    assert writer.read(object_id("blob", b"never written")) is None
+    result = writer.finish()
+    assert result is not None
+    git("--git-dir", repository, "verify-pack", result.path)

@@ -1,42 +1,17 @@
-"""Sizes, times, counts and names as short text.
-
-`visible` is the gate for every name and message that others chose: control characters never reach a terminal. Floor F11.
-"""
+"""Sizes, times, counts and names as short text. Floor F11."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
+
+from cronos_git.rules.visible import visible as visible
 
 if TYPE_CHECKING:
     from cronos_git.model import Backup
 
-# C0, DEL, C1, bidirectional marks and overrides, line separators, lone surrogates.
-_UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
-_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _AGES = ((31_557_600, "year"), (2_629_800, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    character = match.group()
-    code = ord(character)
-    if character in _SHORT:
-        return _SHORT[character]
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def visible(text: str) -> str:
-    r"""*text* with everything that could steer a terminal written as `\x1b`, `\n`, `\u202e`; undecodable bytes as `\xff`.
-
-    A backslash is doubled only in a text that needed another escape, so ordinary names stay as they are.
-    """
-    if text.isprintable() or not re.search(f"[{_UNSAFE}]", text):
-        return text
-    return re.sub(rf"[\\{_UNSAFE}]", _escaped, text)
 
 
 def size(size_bytes: int) -> str:
