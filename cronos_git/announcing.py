@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from cronos_git.errors import CronosError, InterruptedRunError, UsageError
 from cronos_git.events import Advanced, Event, Noticed
+from cronos_git.integrations.koios import python_logger
 from cronos_git.jobs import PROGRESS_INTERVAL_S
 from cronos_git.ports import Clock
 from cronos_git.rules.announcements import Announcement, Narrator, Story
@@ -25,7 +25,7 @@ Publish = Callable[[str, Mapping[str, Any]], Awaitable[object]]
 PATIENCE_S = 5.0
 """How long a job waits at its end for what is still to be published."""
 
-logger = logging.getLogger("CRONOS.BackupManager")
+logger = python_logger("CRONOS.BackupManager")
 
 Report = TypeVar("Report")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronos_git.errors import BackupNotFoundError, ModuleScopeError
-from cronos_git.events import Run
+from cronos_git.events import Noticed, Run
 from cronos_git.model import (
     Backup,
     BisectReport,
@@ -104,7 +104,7 @@ class Historian(Reader):
     def project_map(
         self, backups: Sequence[Backup] | None = None, *, module: str | None = None, limit: int | None = None
     ) -> ProjectMap:
-        """The project, its modules, its backups, and which paths changed in each.
+        """The project, its modules, its backups, and which paths changed in each. Backups that are damaged are told.
 
         Args:
             backups: Only these; None for all.
@@ -114,7 +114,6 @@ class Historian(Reader):
         Raises:
             StoreMissingError: The project has no store yet.
             ModuleScopeError: There is no such module on the map.
-            DamageError: A backup cannot be compared.
 
         Cost: for each backup that is looked at, the directories that differ from the one before; with *module* some are looked
             at in vain.
@@ -133,6 +132,11 @@ class Historian(Reader):
             found += [kept] if kept else []
             if len(found) == limit:
                 break
+        if damaged := sorted(cartographer.damaged):
+            text = (
+                f"The map does not tell what changed in {', '.join(damaged)}, as something cannot be read; run `cronos verify`."
+            )
+            self.notice(Noticed("warning", "store.damaged", text))
         return ProjectMap(
             name=self.project.name or str(self.project),
             path=str(self.project),

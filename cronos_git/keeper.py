@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from cronos_git.errors import CronosError, InterruptedRunError, PolicyDeniedErro
 from cronos_git.events import Noticed, Run, tolerating
 from cronos_git.git.store import Store
 from cronos_git.historian import Historian
-from cronos_git.model import Action, Backup, Operation, Recovery, Verdict
+from cronos_git.model import Action, Backup, Operation, Recovery, Touched, Verdict
 from cronos_git.ops import oplog
 from cronos_git.ports import Enricher, OperationSink, PolicyGate
 
@@ -143,7 +144,7 @@ class Keeper(Historian):
             return None
         from cronos_git.rules import policy
 
-        verdict = self.gate.judge(action)
+        verdict = self.gate.judge(replace(action, touched=lambda: _stoppable(action.touched(), run)))
         told["policy"] = policy.facts(verdict)
         for violation in policy.warnings(verdict):
             run.emit(Noticed("warning", "policy.warned", f"{violation.rule}: {violation.text}", violation.path))
@@ -256,3 +257,10 @@ class Keeper(Historian):
     def _log_each(self, verb: str, backups: Sequence[Backup], run: Run, facts: Mapping[str, object] | None = None) -> None:
         if backups:
             self._log(verb, {"backups": [backup.id for backup in backups], **(facts or {})}, run)
+
+
+def _stoppable(touched: Iterable[Touched], run: Run) -> Iterator[Touched]:
+    """*touched*, until the run is cancelled: to look at the contents of many files takes long."""
+    for one in touched:
+        run.checkpoint()
+        yield one

@@ -33,7 +33,7 @@ from cronos_git.model import (
 from cronos_git.rules.announcements import Story, backup_made, restored
 from cronos_git.rules.requests import check_type
 from cronos_git.runner import OnEvent as OnEvent
-from cronos_git.runner import Runner
+from cronos_git.runner import Runner, refuse_no_place
 
 if TYPE_CHECKING:
     from cronos_git.engine import Cronos
@@ -60,7 +60,7 @@ class BackupManager(Runner):
 
     Usable from several event loops, one after another or at the same time. Cancelling the task that awaits a method stops the
     work at its next safe point and waits until it has stopped: nothing is half-done. What waits for its turn is dropped. Every
-    method raises UsageError once the manager is closed, and InterruptedRunError when closing it stopped the work.
+    coroutine raises UsageError once the manager is closed, and InterruptedRunError when closing it stopped the work.
 
     Args:
         project_root: The project.
@@ -79,6 +79,7 @@ class BackupManager(Runner):
         logger: Python's logger for what goes wrong beside a job; `KoiosLogger.get_logger("CRONOS.BackupManager")` is the same.
 
     Raises:
+        UsageError: A path is empty, there is no such face, or the client is none.
         ProjectError, ConfigError: The project or the configuration cannot be used.
     """
 
@@ -248,6 +249,7 @@ class BackupManager(Runner):
 
         Durability: in place, when this returns, the new state survives a power cut, and the old one is in the restore point.
         """
+        refuse_no_place(restore_target_path=restore_target_path)
         request = RestoreRequest(
             backup=backup_identifier,
             paths=_texts(paths),

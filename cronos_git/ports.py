@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from cronos_git.errors import CronosError
 from cronos_git.model import Action, Backup, BusNode, Module, Scope, Verdict
 
 Envelope = Mapping[str, Any]
@@ -13,6 +14,10 @@ Envelope = Mapping[str, Any]
 
 Answerer = Callable[[Envelope], Awaitable[Mapping[str, Any] | None]]
 """Answers a request with the payload of the answer; None for no answer."""
+
+Refusal = Callable[[Envelope, CronosError], Awaitable[None]]
+"""Is told of a request that the bus itself answers with an error, as it makes no sense or is meant for nobody here; of one that
+cannot be read there is only the topic."""
 
 Listener = Callable[[Envelope], Awaitable[None]]
 """Is told of an event."""
@@ -119,8 +124,11 @@ class Bus(Protocol):
 
     limit_bytes: int
 
-    async def connect(self, node: BusNode, answer: Answerer) -> None:
+    async def connect(self, node: BusNode, answer: Answerer, refused: Refusal | None = None) -> None:
         """Become *node*; from now on *answer* is asked for every request to it, each in a task of its own.
+
+        Args:
+            refused: Is told of every request to it that the bus refuses.
 
         Raises:
             BusError: The bus cannot be reached, or does not let this node in.

@@ -14,21 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronos_git.errors import BackupNotFoundError, MergeConflictError, RefusedError, UsageError
+from cronos_git.errors import BackupNotFoundError, MergeConflictError, RefusedError
 from cronos_git.events import Run, tolerating
 from cronos_git.keeper import Keeper
 from cronos_git.model import IN_PLACE, Backup, Operation, RestorePlan, RestoreReport, RestoreRequest, Scope, SnapshotRequest
 from cronos_git.ops.targets import locked_target, open_target
 from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.names import slug
+from cronos_git.rules.requests import check_restore
 
 if TYPE_CHECKING:  # imported where used: a listing needs none of it
     from cronos_git.git.view import SnapshotView
     from cronos_git.ops.proposals import Source
     from cronos_git.ops.restore import Look, Point, Prepared
     from cronos_git.ops.subject import Subject
-
-_STRATEGIES = ("new_location", *IN_PLACE)
 
 
 class Restorer(Keeper):
@@ -52,7 +51,7 @@ class Restorer(Keeper):
             ModuleScopeError: No such module in the backup, or several.
             RefusedError: A new location is not absent or empty; the target holds the store or the project, or lies in the
                 store; something stands in the way of a restore in place.
-            UsageError: The strategy is unknown.
+            UsageError: There is no such strategy, or way with conflicts or deletions.
             DamageError, AccessError, HostError, InterruptedRunError: The backup or the target cannot be read.
 
         Cost: in place, one walk of the target, and the contents of its files that changed since the last backup.
@@ -133,10 +132,7 @@ class Restorer(Keeper):
     def _draft(self, request: RestoreRequest, run: Run) -> RestorePlan:
         from cronos_git.ops import extract, restore
 
-        if request.strategy not in _STRATEGIES:
-            raise UsageError(
-                f"Unknown restore strategy {request.strategy!r}.", hint=f"This version has: {', '.join(_STRATEGIES)}."
-            )
+        check_restore(request)
         backup = self.resolve(request.backup).backup
         view = self.view(backup)
         is_in_place = request.strategy in IN_PLACE
@@ -185,7 +181,7 @@ class Restorer(Keeper):
                 return self._allowed(confinement.choose_place(name, self.restore_roots))
             return self.project.parent / name
         target = Path(request.target)
-        if request.strategy in IN_PLACE and target.is_dir():
+        if request.strategy in IN_PLACE and os.path.isdir(target):  # Path.is_dir fails when a name is too long
             target = target.resolve()
         target = Path(target.parent.resolve(), target.name) if target.name not in ("", "..") else target.resolve()
         target = self._allowed(target)

@@ -19,6 +19,7 @@ from cronos_git.errors import UsageError
 from cronos_git.events import Event, Run
 from cronos_git.jobs import Access, Job, line_of
 from cronos_git.rules.announcements import Story
+from cronos_git.rules.policy import FACES
 from cronos_git.rules.schema import KEYS
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Runner:
         peers: Peers | None = None,
         confined: bool = False,
     ) -> None:
+        refuse_no_place(project_root=project_root, backup_dir=backup_dir, config_path=config_path)
         self._options: dict[str, Any] = {
             "project": bootstrap.absolute_path(project_root),
             "backup_dir": None if backup_dir is None else bootstrap.absolute_path(backup_dir),
@@ -55,6 +57,8 @@ class Runner:
             "lock_wait_s": lock_wait_s,
             "overrides": dict(overrides or {}),
         }
+        if face not in FACES:
+            raise UsageError(f"There is no face {face!r}.", hint=f"There are: {', '.join(FACES)}.")
         self.face = face
         self.peers = peers
         self.confined = confined
@@ -164,6 +168,13 @@ class Runner:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def refuse_no_place(**paths: str | Path | None) -> None:
+    """Raise UsageError when a path is empty, which would mean the working directory, or can be none."""
+    for what, path in paths.items():
+        if path == "" or "\0" in str(path):
+            raise UsageError(f"{what} cannot be {path!r}.", hint="Give a path; `.` is the working directory.")
 
 
 def _plain(value: object) -> object:

@@ -107,6 +107,9 @@ def _plan(session: Session, asked: _Deploy) -> int:
         session.output.json(plan)
     else:
         session.output.line(f"Would save {plural(plan.files, 'file')}, then run: {visible(shlex.join(asked.words))}")
+    denied = session.foresee(plan, asked.request)
+    if denied and _is_closed(session, asked):
+        return denied
     return 3 if plan.problems else 0
 
 
@@ -136,13 +139,11 @@ def _carry_out(session: Session, asked: _Deploy, shown: Sequence[str]) -> int:
 
 def _backup(session: Session, asked: _Deploy) -> str | None:
     """The id of the backup before the deploy; None when there is none and it is to go on all the same."""
-    engine = session.engine()
-    is_closed = stops("pre-deploy", engine.settings.hook_failure) if asked.fail_closed is None else asked.fail_closed
     try:
         with session.running() as run:
-            report = engine.snapshot(asked.request, run)
+            report = session.engine().snapshot(asked.request, run)
     except CronosError as error:
-        if is_closed:
+        if _is_closed(session, asked):
             error.hint = error.hint or "Without a backup the command is not run; --fail-open runs it all the same."
             raise
         session.output.warning(f"No backup, but the deploy goes on: {error.message}")
@@ -150,6 +151,11 @@ def _backup(session: Session, asked: _Deploy) -> str | None:
     session.output.note(f"Saved {report.backup.id}.")
     session.output.problems(report.problems)
     return report.backup.id
+
+
+def _is_closed(session: Session, asked: _Deploy) -> bool:
+    """Whether the command is not to be run without a backup."""
+    return stops("pre-deploy", session.engine().settings.hook_failure) if asked.fail_closed is None else asked.fail_closed
 
 
 def _record(session: Session, report: DeployReport) -> None:

@@ -13,7 +13,7 @@ import typer
 from cronos_git.cli.command import command
 from cronos_git.cli.hook_run import general_options
 from cronos_git.cli.render.tables import Column, Table
-from cronos_git.cli.render.text import age, local, visible
+from cronos_git.cli.render.text import age, local, plural, visible
 from cronos_git.cli.session import Session, session_of
 from cronos_git.cli.unattended import (
     Exclude,
@@ -231,7 +231,7 @@ def list_schedules(
 
 
 def _status(session: Session, schedule: Schedule) -> ScheduleStatus:
-    from cronos_git.clock import LocalZone, SystemClock
+    from cronos_git.clock import LocalZone
     from cronos_git.disk.timers import timer_of
     from cronos_git.rules.cron import next_after, parse_cron
     from cronos_git.surroundings import schedule_files, timer_surroundings
@@ -244,18 +244,23 @@ def _status(session: Session, schedule: Schedule) -> ScheduleStatus:
     return ScheduleStatus(
         schedule=schedule,
         installed=installed,
-        next=next_after(parse_cron(schedule.cron), SystemClock().now(), LocalZone()) if installed else None,
+        next=next_after(parse_cron(schedule.cron), _now(), LocalZone()) if installed else None,
         last=schedule_files().last_run(schedule),
     )
 
 
 def _row(status: ScheduleStatus) -> tuple[str, ...]:
-    from cronos_git.clock import LocalZone, SystemClock
+    from cronos_git.clock import LocalZone
 
     schedule, last = status.schedule, status.last
     following = "not installed" if status.next is None else local(status.next, LocalZone())
-    ended = "" if last is None else f"{last.backup or last.result}, {age(last.time, SystemClock().now())}"
+    ended = f"{last.backup or last.result}, {age(last.time, _now())}{_shortfall(last)}" if last else ""
     return schedule.name, schedule.kind, schedule.cron, following, ended, visible(schedule.project)
+
+
+def _shortfall(last: ScheduleRun) -> str:
+    problems = f", {plural(last.problems, 'problem')}" if last.problems else ""
+    return problems + (", not sent" if last.backup and last.text else "")
 
 
 @command("schedule remove", examples=("cronos schedule remove nightly", "cronos -C /srv/gone schedule remove nightly"))
@@ -310,11 +315,11 @@ def run(context: typer.Context, name: _Name) -> int:
     try:
         report = _take(session, schedule)
     except Exception as error:
-        _note(session, schedule, ScheduleRun(schedule=name, time=_now(session), result="failed", text=str(error)))
+        _note(session, schedule, ScheduleRun(schedule=name, time=_now(), result="failed", text=str(error)))
         raise
     told = ScheduleRun(
         schedule=name,
-        time=_now(session),
+        time=_now(),
         result="saved" if report else "unchanged",
         backup=report.backup.id if report else None,
         problems=len(report.problems) if report else 0,
@@ -324,8 +329,10 @@ def run(context: typer.Context, name: _Name) -> int:
     return _show_run(session, told, report)
 
 
-def _now(session: Session) -> datetime:
-    return session.engine().clock.now()
+def _now() -> datetime:
+    from cronos_git.clock import SystemClock
+
+    return SystemClock().now()
 
 
 def _take(session: Session, schedule: Schedule) -> SnapshotReport | None:

@@ -19,6 +19,9 @@ from cronos_git.errors import UsageError
 if TYPE_CHECKING:
     from cronos_git.service.worker import CronosService
 
+_COLLECT_AFTER = (50_000, 20, 1000)
+"""New objects before a search among them, such searches before one among the older ones, and those before one among all."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -118,6 +118,20 @@ def read_now(root: str, path: str) -> bytes:
     return reading.body
 
 
+def read_pieces_now(root: str, path: str) -> Iterator[bytes]:
+    """The content of a file as it is at this moment, in pieces; no link is followed.
+
+    Raises:
+        ProjectError, OSError: As `located`, or it cannot be read, or is no file.
+    """
+    with located(root, path) as (dir_fd, entry):
+        fd = os.open(entry.name, _OPEN, dir_fd=dir_fd)
+        try:
+            yield from iter(lambda: os.read(fd, _PIECE_BYTES), b"")
+        finally:
+            os.close(fd)
+
+
 def equals(root: str, path: str, pieces: Iterator[bytes]) -> bool:
     """Whether the file's content is what *pieces* make up; memory holds one piece.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+from cronos_git.disk.python_sources import ProjectSources
 from cronos_git.errors import ModuleScopeError
 from cronos_git.model import Scope
 from cronos_git.rules.modules import resolve_modules
@@ -29,9 +30,8 @@ def resolve_scope(root: str, modules: Sequence[str], configured: Mapping[str, tu
     """
     if not modules:
         return Scope()
-    covered = resolve_modules(
-        modules, configured, lambda path: os.path.lexists(os.path.join(root, path)), lambda: _directories(root, matcher)
-    )
+    exists = lambda path: os.path.lexists(os.path.join(root, path))  # noqa: E731
+    covered = resolve_modules(modules, configured, exists, ProjectSources(root, matcher))
     return Scope() if covered == ("",) else Scope(name=scope_name(modules), paths=covered)
 
 
@@ -48,7 +48,7 @@ def narrow_scope(root: str, scope: Scope, only: Sequence[str], matcher: Matcher)
 
     Cost: one `scandir` for each directory of the scope, and a path in the record of the backup for each match.
     """
-    patterns = [pattern.removeprefix("./") or "." for pattern in only]
+    patterns = ["." if pattern == "./" else pattern.removeprefix("./") for pattern in only]
     if not patterns or not _ALL.isdisjoint(patterns):
         return scope
     wanted = build_matcher(defaults=(), exclude=(), include=patterns).inside_skipped()
@@ -83,18 +83,6 @@ def _matching(root: str, tops: Sequence[str], wanted: Matcher, matcher: Matcher)
                 yield inner
             else:
                 pending.append((inner, rules.inside_skipped() if ruled == SEARCH else rules))
-
-
-def _directories(root: str, matcher: Matcher) -> Iterator[str]:
-    """Every directory, not looking into those that the rules leave out."""
-    pending = [""]
-    while pending:
-        path = pending.pop()
-        for child, is_directory in _entries(root, path):
-            inner = f"{path}/{child}" if path else child
-            if is_directory and child != ".git" and matcher.judge(inner, child, True) == TAKE:
-                yield inner
-                pending.append(inner)
 
 
 def _entries(root: str, path: str) -> list[tuple[str, bool]]:

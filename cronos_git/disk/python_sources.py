@@ -53,3 +53,10 @@ class ProjectSources:
                 return file.read(SOURCE_LIMIT_BYTES) if is_source else None
             except OSError:
                 return None
+
+    def link(self, path: str) -> str | None:
+        """What a symbolic link says; None for anything else."""
+        try:
+            return os.readlink(os.path.join(self._root, path))
+        except OSError:
+            return None

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from cronos_git.disk.files import host_error
 from cronos_git.errors import ConfigError, ProjectError
@@ -83,14 +84,27 @@ def _parse_toml(raw: bytes) -> object:
 def _parse_json(raw: bytes) -> object:
     import json
 
-    return json.loads(raw.decode("utf-8-sig"))
+    return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_once_each)
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The pairs as a table; ValueError when one would hide another. TOML refuses that by itself."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"`{twice[0]}` is given twice")
+    return dict(pairs)
 
 
 def _parse_yaml(raw: bytes) -> object:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            _once_each([(str(key.value), None) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"])
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.safe_load(raw)
+        return yaml.load(raw, Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 

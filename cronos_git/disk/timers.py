@@ -10,7 +10,7 @@ import contextlib
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from cronos_git.rules.schedules import (
 )
 
 _TURN_WAIT_S = 30.0
+_SYSTEMCTL = ("systemctl", "--user")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Timer(ABC):
 
     @abstractmethod
     def is_installed(self, schedule: Schedule) -> bool:
-        """Whether it is there."""
+        """Whether it is there, and for systemd switched on."""
 
     @abstractmethod
     def install(self, schedule: Schedule) -> None:
@@ -103,19 +104,31 @@ class Timer(ABC):
 
 
 @contextlib.contextmanager
-def _files_kept(paths: Sequence[Path]) -> Iterator[None]:
-    """Put these files back as they are now when the block fails."""
-    before = {path: path.read_bytes() if path.exists() else None for path in paths}
+def _or_back(put_back: Callable[[], None]) -> Iterator[None]:
+    """Call *put_back* when the block fails; HostError tells of both when that fails too."""
     try:
         yield
-    except BaseException:
-        for path, content in before.items():
-            with contextlib.suppress(CronosError, OSError):  # the first failure is the one to tell
-                if content is None:
-                    files.unlink(path)
-                else:
-                    files.write_durable(path, content)
+    except BaseException as error:
+        try:
+            put_back()
+        except (CronosError, OSError) as another:
+            raise HostError(
+                f"{error} What was there before could not be put back: {another}".lstrip(),
+                hint="See what the machine's timer looks like now, then run this again.",
+            ) from error
         raise
+
+
+def _contents(paths: Sequence[Path]) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.exists() else None for path in paths}
+
+
+def _put_back_files(contents: Mapping[Path, bytes | None]) -> None:
+    for path, content in contents.items():
+        if content is None:
+            files.unlink(path)
+        else:
+            files.write_durable(path, content)
 
 
 def _remove_files(paths: Sequence[Path]) -> None:
@@ -131,39 +144,52 @@ class Systemd(Timer):
     """User timers of systemd: catch up after downtime, and never start twice at a time."""
 
     def is_available(self) -> bool:
-        return self._has_program("systemctl") and not self._ask("systemctl", "--user", "show-environment").status
+        return self._has_program("systemctl") and not self._ask(*_SYSTEMCTL, "show-environment").status
 
     def parts(self, schedule: Schedule) -> tuple[TimerPart, ...]:
         texts = systemd_units(schedule)
         return tuple(TimerPart(path=str(path), text=texts[path.suffix[1:]]) for path in self._paths(schedule))
 
     def is_installed(self, schedule: Schedule) -> bool:
-        return all(path.exists() for path in self._paths(schedule))
+        return all(path.exists() for path in self._paths(schedule)) and self._is_on(schedule)
 
     def install(self, schedule: Schedule) -> None:
-        parts, paths = self.parts(schedule), self._paths(schedule)
+        parts = self.parts(schedule)
         make_directory(self._around.units)
-        with _files_kept(paths), self._undone_on_failure(schedule):
+        with self._as_it_was_on_failure(schedule):
             for part in parts:
                 files.write_durable(Path(part.path), part.text.encode())
-            self._must("have systemd read the timer", "systemctl", "--user", "daemon-reload")
-            self._must("start the timer", "systemctl", "--user", "enable", "--now", paths[1].name)
-
-    @contextlib.contextmanager
-    def _undone_on_failure(self, schedule: Schedule) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(CronosError):
-                self._ask("systemctl", "--user", "disable", "--now", self._paths(schedule)[1].name)
-            raise
+            self._must("have systemd read the timer", *_SYSTEMCTL, "daemon-reload")
+            self._must("start the timer", *_SYSTEMCTL, "enable", "--now", self._timer(schedule))
 
     def remove(self, schedule: Schedule) -> None:
         paths = [path for path in self._paths(schedule) if path.exists()]
         if paths:
-            self._must("stop the timer", "systemctl", "--user", "disable", "--now", self._paths(schedule)[1].name)
-            _remove_files(paths)
-            self._must("have systemd forget the timer", "systemctl", "--user", "daemon-reload")
+            with self._as_it_was_on_failure(schedule):
+                self._must("stop the timer", *_SYSTEMCTL, "disable", "--now", self._timer(schedule))
+                _remove_files(paths)
+                self._must("have systemd forget the timer", *_SYSTEMCTL, "daemon-reload")
+
+    @contextlib.contextmanager
+    def _as_it_was_on_failure(self, schedule: Schedule) -> Iterator[None]:
+        timer, contents, was_on = self._timer(schedule), _contents(self._paths(schedule)), self._is_on(schedule)
+
+        def put_back() -> None:
+            if not was_on:
+                self._ask(*_SYSTEMCTL, "disable", "--now", timer)
+            _put_back_files(contents)
+            self._ask(*_SYSTEMCTL, "daemon-reload")
+            if was_on:
+                self._must("start the timer again", *_SYSTEMCTL, "enable", "--now", timer)
+
+        with _or_back(put_back):
+            yield
+
+    def _is_on(self, schedule: Schedule) -> bool:
+        return (self._around.units / "timers.target.wants" / self._timer(schedule)).is_symlink()
+
+    def _timer(self, schedule: Schedule) -> str:
+        return self._paths(schedule)[1].name
 
     def _paths(self, schedule: Schedule) -> tuple[Path, Path]:
         name = schedule_id(schedule.project, schedule.name)
@@ -213,15 +239,14 @@ class Crontab(Timer):
         )
 
     def _write(self, content: bytes, before: bytes) -> None:
-        try:
+        def put_back() -> None:
+            if self._read() != before:
+                self._must("write your crontab", "crontab", "-", stdin=before)
+
+        with _or_back(put_back):
             self._must("write your crontab", "crontab", "-", stdin=content)
             if self._read() != content:
                 raise HostError("The crontab does not hold what was written to it.", hint="See `crontab -l`.")
-        except BaseException:
-            with contextlib.suppress(CronosError):
-                if self._read() != before:
-                    self._must("put your crontab back", "crontab", "-", stdin=before)
-            raise
 
 
 class Launchd(Timer):
@@ -240,17 +265,41 @@ class Launchd(Timer):
         (part,) = self.parts(schedule)
         path = Path(part.path)
         make_directory(path.parent)
-        with _files_kept([path]):
+        with self._as_it_was_on_failure(path):
+            self._unload(path)
             files.write_durable(path, part.text.encode(), mode=0o644)
-            self._must("start the agent", "launchctl", "bootstrap", self._domain, str(path))
+            self._load(path)
 
     def remove(self, schedule: Schedule) -> None:
         path = self._path(schedule)
         if path.exists():
-            label = f"{self._domain}/{path.stem}"
-            if not self._ask("launchctl", "print", label).status:
-                self._must("stop the agent", "launchctl", "bootout", label)
-            _remove_files([path])
+            with self._as_it_was_on_failure(path):
+                self._unload(path)
+                _remove_files([path])
+
+    @contextlib.contextmanager
+    def _as_it_was_on_failure(self, path: Path) -> Iterator[None]:
+        contents, was_loaded = _contents([path]), self._is_loaded(path)
+
+        def put_back() -> None:
+            if not was_loaded:
+                self._unload(path)
+            _put_back_files(contents)
+            if was_loaded and not self._is_loaded(path):
+                self._load(path)
+
+        with _or_back(put_back):
+            yield
+
+    def _load(self, path: Path) -> None:
+        self._must("start the agent", "launchctl", "bootstrap", self._domain, str(path))
+
+    def _unload(self, path: Path) -> None:
+        if self._is_loaded(path):
+            self._must("stop the agent", "launchctl", "bootout", f"{self._domain}/{path.stem}")
+
+    def _is_loaded(self, path: Path) -> bool:
+        return not self._ask("launchctl", "print", f"{self._domain}/{path.stem}").status
 
     @property
     def _domain(self) -> str:

@@ -62,7 +62,7 @@ class AtlasEnricher:
             answer = self._peers.ask_by_event(topic, payload, (_ANSWERS[topic],), left_s)
             is_heard = answer is not None
             if answer is not None and str(answer.get("status", "")).casefold() == "error":
-                refusals.append(str(answer.get("error") or answer.get("error_message") or "it does not say why"))
+                refusals.append(visible(str(answer.get("error") or answer.get("error_message") or "it does not say why")))
         if refusals:
             raise BusError(f"ATLAS refused what it was told: {'; '.join(dict.fromkeys(refusals))}.")
         if not is_heard:

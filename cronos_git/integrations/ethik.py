@@ -26,6 +26,7 @@ TOPIC_REQUEST, TOPIC_RESULT = "ethik.validate.request", "ethik.validate.result"
 EVENT_PROPOSED, EVENT_BLOCK = "event.CRONOS.action_proposed", "event.ethik.block"
 REQUEST, RESPONSE = "request.ethik.validate", "response.validation.{request_id}"
 
+_NAME_CHARACTERS = 100
 _DETAILS_CHARACTERS = 500
 _MOST_RESULTS = 20
 
@@ -52,11 +53,12 @@ class EthikGate:
             return Verdict(decision="allowed", gate=GATE)
         if self._peers is None:
             return _unchecked("ETHIK is to be asked, but there is no way to it.", 'Set `bus`, or `ethik` to "off".')
+        began_s = time.monotonic()
         answer = _ASKING[self._way](self._peers, action, self._timeout_s)
         if answer is None:
-            told = f"ETHIK gave no answer within {self._timeout_s:g} s."
-            hint = f'See that ETHIK runs, and listens as `ethik = "{self._way}"` wants it; or set that to "off".'
-            return _unchecked(told, hint)
+            took = f" within {self._timeout_s:g} s" if time.monotonic() - began_s >= self._timeout_s else ""
+            hint = f'See that ETHIK can be reached, and listens as `ethik = "{self._way}"` wants it; or set that to "off".'
+            return _unchecked(f"ETHIK gave no answer{took}.", hint)
         return verdict_of(answer)
 
 
@@ -152,17 +154,17 @@ _ASKING: Mapping[Way, Callable[[Peers, Action, float], Answer | None]] = {
 def verdict_of(answer: Answer) -> Verdict:
     """The verdict in an answer of any of the documented forms."""
     if isinstance(answer.get("reason"), str) and "reference_id" in answer:  # `event.ethik.block`, which says no more
-        return _invalid("block", (_violation("", "block", answer["reason"]),))
+        return _invalid("block", (_violation("", "block", _text(answer["reason"])),))
     valid, error = _valid(answer), answer.get("error")
     if valid is None or (valid and (error or str(answer.get("status", "")).upper() == "ERROR")):
         what = f"answered with an error: {_text(error)}" if error else "answered, but gave no verdict"
         return _unchecked(f"ETHIK {what}.", "See what its log tells.")
     said = _said(answer)
     action = _action(said)
-    if valid and action != "block":
+    found = tuple(_failed(said, action))
+    if valid and action != "block" and not found:
         return Verdict(decision="allowed", gate=GATE)
-    found = tuple(_failed(said, action)) or (_violation(str(said.get("rule_id", "")), action, _text(said.get("details"))),)
-    return _invalid(action, found)
+    return _invalid(action, found or (_violation(str(said.get("rule_id", "")), action, _text(said.get("details"))),))
 
 
 def _said(answer: Answer) -> Answer:
@@ -197,13 +199,15 @@ def _failed(said: Answer, default: RuleAction) -> Iterator[Violation]:
 
 
 def _violation(rule: str, action: RuleAction, text: str) -> Violation:
-    return Violation(rule=f"{GATE} {visible(rule)}".rstrip(), action=action, text=text or "it finds this invalid")
+    named = f"{GATE} {visible(rule)[:_NAME_CHARACTERS]}".rstrip()
+    return Violation(rule=named, action=action, text=text or "it finds this invalid")
 
 
 def _invalid(action: RuleAction, violations: tuple[Violation, ...]) -> Verdict:
     is_blocked = action == "block" or any(violation.action == "block" for violation in violations)
     decision: PolicyDecision = "blocked" if is_blocked else "allowed"
-    return Verdict(decision=decision, gate=GATE, text="ETHIK finds it invalid.", violations=violations)
+    hint = "ETHIK's own rules say so; see what its log tells." if is_blocked else ""
+    return Verdict(decision=decision, gate=GATE, text="ETHIK finds it invalid.", hint=hint, violations=violations)
 
 
 def _unchecked(text: str, hint: str) -> Verdict:

@@ -15,6 +15,7 @@ import logging
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 Write = Callable[[bytes], None]
 """Adds a line with its newline to the log file, or raises a CronosError."""
-
-_Waiting = queue.Queue[logging.LogRecord | None]
 
 TOP = "CRONOS"
 """The logger above all loggers of CRONOS."""
@@ -119,46 +118,48 @@ def _frames_above() -> int:
 def listening(*, level: str, console: TextIO, zone: tzinfo, write: Write | None = None) -> Iterator[None]:
     """Show what CRONOS's loggers tell while the block runs, and write it to the log file.
 
-    Lines are written by a thread of their own, so that neither a slow disk nor a reader of the console who has stopped holds
-    up an event loop. When it falls ten thousand lines behind, lines are dropped, and their number is told; at the end it has
-    five seconds for what is left.
+    Console and file have a thread each, so that neither a slow disk nor a reader of the console who has stopped holds up an event
+    loop, or the other. When one falls ten thousand lines behind, lines are dropped there, and their number is told; at the end
+    they have five seconds for what is left.
 
     Args:
         level: The least that is told, one of `LEVELS`.
-        console: Gets lines for people, in *zone*; also that the log file cannot be written, once until it can again.
+        console: Gets lines for people, in *zone*; also that the log file cannot be written, once until it can again. When
+            nobody takes them, they are lost.
         write: Adds to the log file; None for none.
     """
     top = logging.getLogger(TOP)
-    waiting: _Waiting = queue.Queue(_QUEUED_LINES)
-    handler = _Queueing(waiting)
-    writing = _Writing(handler, console, zone, write)
-    thread = threading.Thread(target=_write_all, args=(waiting, writing), name="cronos-log", daemon=True)
-    thread.start()
     before = top.level
-    top.addHandler(handler)
+    showing = _Listener("cronos-console", functools.partial(_show, console, zone))
+    listeners = [_Listener("cronos-log", _Keeping(write, showing.emit)), showing] if write else [showing]
+    for listener in listeners:
+        top.addHandler(listener)
     top.setLevel(LEVELS[level])
     try:
         yield
     finally:
-        top.removeHandler(handler)
+        for listener in listeners:
+            top.removeHandler(listener)
         top.setLevel(before)
-        with contextlib.suppress(queue.Full):
-            waiting.put(None, timeout=_LAST_WORDS_S)
-        thread.join(_LAST_WORDS_S)
+        deadline = time.monotonic() + _LAST_WORDS_S
+        for listener in listeners:  # the file's first, which may have something to show
+            listener.finish(deadline)
 
 
-def _write_all(waiting: _Waiting, writing: logging.Handler) -> None:
-    while (record := waiting.get()) is not None:
-        writing.handle(record)
+class _Listener(logging.Handler):
+    """Hands records to a thread of its own; counts those that find no room.
 
+    Args:
+        put: Puts a line where it belongs; called in that thread only.
+    """
 
-class _Queueing(logging.Handler):
-    """Hands records over; counts those that find no room."""
-
-    def __init__(self, waiting: _Waiting) -> None:
+    def __init__(self, name: str, put: Callable[[LogLine], None]) -> None:
         super().__init__()
-        self.dropped = 0
-        self._waiting = waiting
+        self._put = put
+        self._dropped = 0
+        self._waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUED_LINES)
+        self._thread = threading.Thread(target=self._put_all, name=name, daemon=True)
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -166,63 +167,69 @@ class _Queueing(logging.Handler):
             told.msg, told.args = record.getMessage(), None  # now, as arguments of other loggers may change
             self._waiting.put_nowait(told)
         except queue.Full:
-            self.dropped += 1
+            self._dropped += 1
         except Exception:
             self.handleError(record)
 
+    def finish(self, deadline: float) -> None:
+        """Put what is left, until *deadline* on the monotonic clock."""
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=max(0.0, deadline - time.monotonic()))
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
-class _Writing(logging.Handler):
-    """Writes records to the console and the log file; all of it in the listener's thread."""
+    def _put_all(self) -> None:
+        told = 0
+        while (record := self._waiting.get()) is not None:
+            self._put_one(record)
+            if self._waiting.empty() and (count := self._dropped - told):
+                told += count
+                self._put_one(_own("Lines of the log were dropped, as they could not be written fast enough.", count=count))
 
-    def __init__(self, source: _Queueing, console: TextIO, zone: tzinfo, write: Write | None) -> None:
-        super().__init__()
-        self._source = source
-        self._console = console
-        self._zone = zone
-        self._write = write
-        self._is_unwritten = False
-        self._told_dropped = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def _put_one(self, record: logging.LogRecord) -> None:
         try:
-            self._tell(self._line(record))
-            dropped = self._source.dropped - self._told_dropped
-            if dropped:
-                self._told_dropped += dropped
-                self._tell(self._own("Lines of the log were dropped, as they could not be written fast enough.", count=dropped))
+            self._put(_line(record))
         except Exception:
             self.handleError(record)
 
-    def _tell(self, line: LogLine) -> None:
-        self._show(line)
-        if self._write is None:
-            return
+
+def _show(console: TextIO, zone: tzinfo, line: LogLine) -> None:
+    with contextlib.suppress(OSError, ValueError):  # it is gone or closed; there is nowhere to tell that
+        console.write(console_line(line, zone) + "\n")
+        console.flush()
+
+
+class _Keeping:
+    """Adds lines to the log file, and tells when that cannot be done."""
+
+    def __init__(self, write: Write, tell: Callable[[logging.LogRecord], None]) -> None:
+        self._write = write
+        self._tell = tell
+        self._is_unwritten = False
+
+    def __call__(self, line: LogLine) -> None:
         try:
             self._write(json_line(line))
             self._is_unwritten = False
         except CronosError as error:
             if not self._is_unwritten:
-                self._show(self._own(f"The log file is not written: {error.message}"))
+                self._tell(_own(f"The log file is not written: {error.message}"))
             self._is_unwritten = True
 
-    def _show(self, line: LogLine) -> None:
-        self._console.write(console_line(line, self._zone) + "\n")
-        self._console.flush()
 
-    def _own(self, message: str, **fields: object) -> LogLine:
-        when = datetime.fromtimestamp(logging.makeLogRecord({}).created, UTC)
-        return LogLine(when=when, level="WARNING", name=f"{TOP}.Log", message=message, fields=fields)
+def _own(message: str, **fields: object) -> logging.LogRecord:
+    return logging.makeLogRecord({"name": f"{TOP}.Log", "levelname": "WARNING", "msg": message, **fields})
 
-    def _line(self, record: logging.LogRecord) -> LogLine:
-        exception = logging.Formatter().formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
-        return LogLine(
-            when=datetime.fromtimestamp(record.created, UTC),
-            level=record.levelname,
-            name=record.name,
-            message=record.getMessage(),
-            fields={name: value for name, value in vars(record).items() if name not in _STANDARD},
-            exception="\n".join(filter(None, (exception, record.stack_info))),
-        )
+
+def _line(record: logging.LogRecord) -> LogLine:
+    exception = logging.Formatter().formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+    return LogLine(
+        when=datetime.fromtimestamp(record.created, UTC),
+        level=record.levelname,
+        name=record.name,
+        message=record.getMessage(),
+        fields={name: value for name, value in vars(record).items() if name not in _STANDARD},
+        exception="\n".join(filter(None, (exception, record.stack_info))),
+    )
 
 
 # --- the operation log --------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from cronos_git.rules.visible import visible
 REQUEST = "nexus.analyze.request"
 RESULT = "nexus.analyze.result"
 _NAMES_MAX = 10_000
+_NAME_MAX = 255
 _NAME_KEYS = ("module", "name", "path", "target")
 
 
@@ -71,7 +72,7 @@ def _names_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _name(item: object) -> str:
-    """The name in one item of the list, a text or a mapping that has it; empty for anything else."""
+    """The name in one item of the list, a text or a mapping that has it, cut to what can be shown; empty for anything else."""
     if isinstance(item, Mapping):
         item = next((item[key] for key in _NAME_KEYS if item.get(key)), "")
-    return item.strip() if isinstance(item, str) else ""
+    return item.strip()[:_NAME_MAX] if isinstance(item, str) else ""

@@ -26,8 +26,8 @@ class Dependency:
         module: What is needed.
         needed_by: Paths of the modules and files that need it themselves, sorted.
         file: The first file found that needs it; empty when somebody else said so.
-        line: Where it does, counted from 1.
-        imports: What that line imports, or who said so.
+        line: Where it does, counted from 1; 0 when it is a link, or somebody else said so.
+        imports: What that line imports, where the link leads, or who said so.
     """
 
     module: Module
@@ -40,5 +40,7 @@ class Dependency:
     def reason(self) -> str:
         """Why it is needed, in words."""
         if not self.file:
-            return f"{self.imports} says that {', '.join(self.needed_by)} needs it"
+            return f"{self.imports} says that {', '.join(self.needed_by)} need{'s' if len(self.needed_by) == 1 else ''} it"
+        if not self.line:
+            return f"{self.file} is a link to {self.imports}"
         return f"{self.file}:{self.line} imports {self.imports}"

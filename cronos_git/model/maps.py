@@ -30,6 +30,7 @@ class MapBackup:
         whole: It is of the whole project.
         modules: Names of the modules that it covers; of one of the whole project those in which something changed.
         changes: Against the previous one; empty when there is none.
+        damaged: Damage in either keeps what changed, or what it covers, from being told.
     """
 
     backup: Backup
@@ -37,6 +38,7 @@ class MapBackup:
     whole: bool
     modules: tuple[str, ...]
     changes: tuple[MapChange, ...]
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class Action:
         type: Of the backup to be made; *scope*, *labels* and *metadata* too.
         files: How many files the backup to be made holds, or a restore writes.
         size_bytes: Bytes of their contents.
-        left: How many backups a deletion leaves, restore points not counted; None when nothing is deleted.
+        left: How many backups a deletion leaves, restore points not counted; None when none but restore points go.
         is_rehearsal: Nothing is to be done, somebody only wants to know; so nobody outside is told or asked.
         touched: Gives the paths concerned: changed since the last backup for `create`, changed in the target by a restore.
             Called only by gates that look at paths, as it may cost a walk.

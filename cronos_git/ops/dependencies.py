@@ -16,7 +16,7 @@ from typing import Any
 from cronos_git.disk.python_sources import ProjectSources
 from cronos_git.errors import CronosError
 from cronos_git.events import Noticed, Run, tolerating
-from cronos_git.git.listing import Directory, Member
+from cronos_git.git.listing import Directory, Member, decode
 from cronos_git.git.view import SnapshotView, change_of, diff_all
 from cronos_git.model import Dependency, Entry, RestorePlan, Scope, SnapshotRequest
 from cronos_git.ops.steps import is_at_or_below, without_nested
@@ -32,27 +32,45 @@ _ALONE = "Only what the sources import is counted."
 
 
 class BackupSources:
-    """The sources in a backup, to be searched for imports; see `rules.python_paths.Sources`. What is damaged is not there."""
+    """The sources in a backup, to be searched for imports; see `rules.python_paths.Sources`.
 
-    def __init__(self, view: SnapshotView) -> None:
+    Args:
+        strict: Raise a DamageError at a directory that cannot be read; else what is damaged is not there.
+    """
+
+    def __init__(self, view: SnapshotView, *, strict: bool = False) -> None:
         self._view = view
+        self._strict = strict
         self._directories = {"": view.root}
         self._files: dict[str, Entry] = {}
+        self._links: dict[str, Entry] = {}
 
     def names(self, path: str) -> Mapping[str, bool]:
         """What lies in a directory, whose own directory was listed before, and which of it are directories."""
         try:
             members = self._view.listing(self._directories[path]).members.values()
         except CronosError:
+            if self._strict:
+                raise
             return {}
         self._directories.update((member.path, member) for member in members if isinstance(member, Directory))
-        self._files.update((member.path, member) for member in members if isinstance(member, Entry) and _may_be_source(member))
+        entries = [member for member in members if isinstance(member, Entry)]
+        self._files.update((entry.path, entry) for entry in entries if _may_be_source(entry))
+        self._links.update((entry.path, entry) for entry in entries if entry.attributes.kind == "symlink")
         return {member.path.rpartition("/")[2]: isinstance(member, Directory) for member in members}
 
     def read(self, path: str) -> bytes | None:
         """The content of a file that was listed and is small enough to be a source; None for anything else."""
+        return self._content(self._files.get(path))
+
+    def link(self, path: str) -> str | None:
+        """What a symbolic link that was listed says; None for anything else."""
+        told = self._content(self._links.get(path))
+        return None if told is None else decode(told)
+
+    def _content(self, entry: Entry | None) -> bytes | None:
         try:
-            return b"".join(self._view.read(self._files[path])) if path in self._files else None
+            return b"".join(self._view.read(entry)) if entry else None
         except CronosError:
             return None
 
@@ -66,15 +84,16 @@ def _may_be_source(entry: Entry) -> bool:
 # --- what is needed ---
 
 
-def _search(subject: Subject) -> Closure:
-    return Closure(ProjectSources(subject.root, subject.rules.matcher), subject.modules, subject.scope.paths)
+def _search(subject: Subject, run: Run) -> Closure:
+    sources = ProjectSources(subject.root, subject.rules.matcher)
+    return Closure(sources, subject.modules, subject.scope.paths, run.checkpoint)
 
 
 def widen_subject(subject: Subject, request: SnapshotRequest, adviser: DependencyAdviser | None, run: Run) -> Subject:
     """*subject* with all that its modules need; the whole project needs nothing."""
     if subject.scope.is_project:
         return subject
-    closure = _search(subject)
+    closure = _search(subject, run)
     _settle(closure, adviser, run)
     if not (found := closure.dependencies()):
         return subject
@@ -92,7 +111,7 @@ def widen_plan(
     record = view.record()
     if not drafted.paths and tuple(record["scope"]["paths"]) == ("",):
         return drafted
-    closure = Closure(BackupSources(view), configured, drafted.paths or record["scope"]["paths"])
+    closure = Closure(BackupSources(view), configured, drafted.paths or record["scope"]["paths"], run.checkpoint)
     _settle(closure, adviser, run)
     found = closure.dependencies()
     paths = [path for one in found for path in one.module.paths if view.find_if_any(path) is not None] if drafted.paths else []
@@ -141,7 +160,7 @@ def note_needs(subject: Subject, look: Callable[[Subject], SnapshotView], run: R
         look: Shows a part of the project as it is now.
     """
     with tolerating(run, "dependency.unknown", "What the modules need was not noted", "The backup is not affected."):
-        needs = _search(subject).dependencies()
+        needs = _search(subject, run).dependencies()
         paths = without_nested(path for one in needs for path in one.module.paths)
         noted = _noted(needs, look(replace(subject, scope=Scope(name="", paths=paths)))) if paths else {}
         return {"dependencies": noted}
@@ -221,7 +240,8 @@ def tell_changes(
     modules = [path for path in tops if path and isinstance(view.find_if_any(path), Directory)]
     if not modules:
         return
-    needed = {path for one in Closure(BackupSources(view), configured, modules).dependencies() for path in one.module.paths}
+    closure = Closure(BackupSources(view), configured, modules, run.checkpoint)
+    needed = {path for one in closure.dependencies() for path in one.module.paths}
     noted = _recorded(record, modules)
     for path in sorted(needed | noted.keys()):
         held, found = view.find_if_any(path), now.find_if_any(path)

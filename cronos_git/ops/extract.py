@@ -176,7 +176,9 @@ def _staging_path(target: Path) -> Path:
     if target.is_dir():
         return target / name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        missing = [directory for directory in target.parents if not directory.exists()]
+        for directory in reversed(missing):  # Path.mkdir calls itself for each, which a thousand are too many for
+            directory.mkdir(exist_ok=True)
     except OSError as error:
         raise files.host_error(error, f"make {target.parent}") from error
     return target.parent / name

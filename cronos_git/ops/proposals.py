@@ -23,8 +23,6 @@ from cronos_git.ops.capture import Captured
 from cronos_git.ops.captured import KeepingSink, UnfinishedView, add_commit
 from cronos_git.rules.identify import RESTORE_POINT
 
-_SMALL_BYTES = 32 << 20
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
@@ -96,13 +94,12 @@ def _touched(before: Entry | None, after: Entry | None, read: Callable[[Entry], 
 
 
 def planning(asker: Asker, request: SnapshotRequest, plan: SnapshotPlan) -> Action:
-    """A backup that is only planned; contents are read from the project, but for those of large files."""
+    """A backup that is only planned; contents are read from the project."""
 
     def touched() -> Iterator[Touched]:
         for change in plan.changes:
             if change.kind != "attributes":
-                is_small = change.new_size is not None and change.new_size <= _SMALL_BYTES
-                read = partial(_read_now, asker.project, change.path) if is_small else None
+                read = partial(_read_now, asker.project, change.path) if change.new_size is not None else None
                 yield Touched(path=change.path, size_bytes=change.new_size, read=read)
 
     return Action(
@@ -123,7 +120,7 @@ def planning(asker: Asker, request: SnapshotRequest, plan: SnapshotPlan) -> Acti
 
 def _read_now(project: str, path: str) -> Iterator[bytes]:
     with contextlib.suppress(OSError, ProjectError):  # gone since, or no file
-        yield contents.read_now(project, path)
+        yield from contents.read_pieces_now(project, path)
 
 
 # --- restore and undo ---------------------------------------------------------------------------------------------
@@ -207,12 +204,18 @@ def _written_by(plan: RestorePlan, source: Source, inner: str) -> Iterator[Touch
 
 def dropping(asker: Asker, verb: GatedVerb, dropped: Iterable[Backup], existing: Iterable[Backup]) -> Action:
     """Backups that are to go: to the trash or, by `compact`, from there for good."""
-    ids = {backup.id: None for backup in dropped}
+    going = list(dropped)
+    ids = {backup.id: None for backup in going}
+    counts = any(map(_counts, going))
     return Action(
         verb=verb,
         project=asker.project,
         face=asker.face,
         is_rehearsal=asker.is_rehearsal,
         backups=tuple(ids),
-        left=sum(backup.id not in ids and backup.type != RESTORE_POINT for backup in existing),
+        left=sum(backup.id not in ids and _counts(backup) for backup in existing) if counts else None,
     )
+
+
+def _counts(backup: Backup) -> bool:
+    return backup.type != RESTORE_POINT

@@ -100,10 +100,11 @@ def draft(
         BackupNotFoundError: The backup has no such path.
         ModuleScopeError: A module is not found in it, or in several places.
     """
+    from cronos_git.ops.dependencies import BackupSources
     from cronos_git.rules.modules import resolve_modules
 
-    directories = lambda: (entry.path for entry in view.walk() if entry.attributes.kind == "directory")  # noqa: E731
-    named = resolve_modules(request.modules, modules, lambda path: view.find_if_any(path) is not None, directories)
+    exists = lambda path: view.find_if_any(path) is not None  # noqa: E731
+    named = resolve_modules(request.modules, modules, exists, BackupSources(view, strict=True))
     paths = without_nested((*request.paths, *named))
     for path in paths:
         view.find(path)

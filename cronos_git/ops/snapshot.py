@@ -230,7 +230,9 @@ class Taking:
         Durability: when this returns, the backup survives a power cut.
         """
         try:
-            backup, pack = self._publish(self._store_snapshot())
+            stored = self._store_snapshot()
+            self.run.checkpoint()  # the last one: from here on it is made
+            backup, pack = self._publish(stored)
         except BaseException:
             self.abort()
             raise

@@ -5,6 +5,7 @@ Topics and shapes are EGOS's. Who publishes them, and how, is the manager's and 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,12 +33,12 @@ def rfc3339(when: datetime) -> str:
 
 
 def record_of(backup: Backup) -> dict[str, Any]:
-    """A backup as messages tell of it."""
+    """A backup as messages tell of it; nothing of it is shared, as who is told may change what it gets."""
     return {name: getattr(backup, name) for name in _SAME} | {
         "created_at": rfc3339(backup.created),
         "file_count": backup.files,
         "labels": list(backup.labels),
-        "metadata": dict(backup.metadata),
+        "metadata": copy.deepcopy(dict(backup.metadata)),
     }
 
 

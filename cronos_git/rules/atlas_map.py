@@ -87,7 +87,8 @@ def tree(drawn: ProjectMap, zone: tzinfo, paths: int | None) -> Branch:
                 own = [change for change in one.changes if module_at(change.path, (module,))]
                 branch.below.append(_backup_branch(one, _path_branches(own, paths), zone))
         root.below.append(branch)
-    root.below += [_backup_branch(one, _by_module(one, paths), zone) for one in drawn.backups if one.whole]
+    others = (one for one in drawn.backups if one.whole or not one.modules)
+    root.below += [_backup_branch(one, _by_module(one, paths), zone) for one in others]
     if drawn.more:
         root.below.append(Branch("more", _and_more(drawn.more, "older backup")))
     return root
@@ -101,7 +102,7 @@ def _backup_words(one: MapBackup, zone: tzinfo) -> tuple[str, str, str, str]:
     """Id, time, what changed, message."""
     backup = one.backup
     counts = [f"{mark}{sum(change.kind == kind for change in one.changes)}" for kind, mark in _MARKS.items()]
-    what = " ".join(counts) if one.previous else "the first of its scope"
+    what = "damaged" if one.damaged else " ".join(counts) if one.previous else "the first of its scope"
     message = "" if backup.message == backup.name else visible(backup.message)
     return backup.id, backup.created.astimezone(zone).isoformat(" ")[:16], what, message
 
@@ -201,7 +202,7 @@ def _graph(drawn: ProjectMap, zone: tzinfo, paths: int | None) -> _Graph:
 
 def _add_backup(graph: _Graph, root: str, one: MapBackup, words: tuple[str, ...], paths: int | None) -> None:
     backup = graph.node("backup", one.backup.id, *words)
-    if one.whole:
+    if one.whole or not one.modules:
         graph.edges.append(_Edge(root, backup))
     for name in one.modules:
         module = graph.node("module", name, visible(name))

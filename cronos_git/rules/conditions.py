@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from cronos_git.errors import PatternError
+from cronos_git.errors import ConfigError, PatternError
 from cronos_git.model import Action, Touched
 from cronos_git.rules import secrets
 from cronos_git.rules.binary import is_binary
 from cronos_git.rules.patterns import TAKE, build_matcher
 from cronos_git.rules.schema import format_size, parse_size
+from cronos_git.rules.visible import visible
 
 PROJECT = "project"
 """Stands for the project's directory among the targets."""
 
 READ_BYTES = 1 << 20
 """So much of each file is looked at for secrets."""
+
+_NO_PLACE = frozenset("*?\0")
 
 Resolve = Callable[[str], str]
 """Makes a real path of one as it was written."""
@@ -83,8 +86,13 @@ Condition = Whole | Each
 
 def paths(value: object, _resolve: Resolve) -> Condition:
     """`paths`: gitignore patterns of what may not be touched, with all that lies below."""
+    patterns = texts(value)
+    if all(pattern.startswith("!") for pattern in patterns):
+        raise ValueError(f"{patterns[0]!r} is an exception from nothing")
+    if at_home := [pattern for pattern in patterns if pattern.startswith("~/")]:
+        raise ValueError(f"{at_home[0]!r} would lie in the project; patterns are relative to its top")
     try:
-        matcher = build_matcher(defaults=(), exclude=texts(value), include=())
+        matcher = build_matcher(defaults=(), exclude=patterns, include=())
     except PatternError as error:
         raise ValueError(error.message.removesuffix(".")) from error
     known: dict[str, bool] = {"": False}
@@ -99,28 +107,41 @@ def paths(value: object, _resolve: Resolve) -> Condition:
         return known[directory]
 
     def fault(action: Action, seen: Seen) -> str:
+        _refuse_whole_paths(patterns, action.project)
         touched = seen.touched
         is_gone = touched.size_bytes is None
         if not touched.path or (action.verb == "create" and is_gone) or not matches(touched.path, touched.is_directory):
             return ""
         what = "in a backup" if action.verb == "create" else "changed" if action.is_in_place else "restored"
-        return f"{touched.path} must not be {'deleted' if is_gone else what}"
+        return f"{visible(touched.path)} must not be {'deleted' if is_gone else what}"
 
     return Each(fault)
+
+
+def _refuse_whole_paths(patterns: Sequence[str], project: str) -> None:
+    """Raise ConfigError when a pattern is a path on the machine: it would match nothing, and protect nothing."""
+    for pattern in patterns:
+        if f"{pattern.removeprefix('!')}/".startswith(f"{project}/"):
+            raise ConfigError(
+                f"The rule about {pattern!r} holds for nothing: patterns are relative to the project's top.",
+                hint=f"Leave {project} away from it.",
+            )
 
 
 def targets(value: object, resolve: Resolve) -> Condition:
     """`targets`: the directories that may be restored to, with all that lies below."""
     words = texts(value)
     for word in words:
-        if word != PROJECT and not word.startswith(("/", "~")):
+        if word not in (PROJECT, "~") and not word.startswith(("/", "~/")):
             raise ValueError(f"`targets` holds {word!r}, which is neither an absolute path nor `{PROJECT}`")
+        if not _NO_PLACE.isdisjoint(word):
+            raise ValueError(f"`targets` holds {word!r}; a target is a directory, with all below, and no pattern")
     places = [word if word == PROJECT else resolve(word) for word in words]
 
     def faults(action: Action) -> Iterator[str]:
         allowed = (action.project if place == PROJECT else place for place in places)
         if not any(action.target == place or action.target.startswith(place.rstrip("/") + "/") for place in allowed):
-            yield f"{action.target} is no place to restore to; allowed is {', '.join(places)}"
+            yield f"{visible(action.target)} is no place to restore to; allowed is {', '.join(places)}"
 
     return Whole(faults)
 
@@ -131,6 +152,8 @@ def targets(value: object, resolve: Resolve) -> Condition:
 def require_metadata(value: object, _resolve: Resolve) -> Condition:
     """`require_metadata`: keys that must be there, perhaps as `KEY=PATTERN`, a shell pattern of the value."""
     wanted = [word.partition("=") for word in texts(value)]
+    if not all(key.strip() == key != "" for key, _, _ in wanted):
+        raise ValueError("a key has no name, or blanks around it")
 
     def faults(action: Action) -> Iterator[str]:
         for key, equals, pattern in wanted:
@@ -189,7 +212,8 @@ def max_file_size(value: object, _resolve: Resolve) -> Condition:
 
     def fault(_action: Action, seen: Seen) -> str:
         size_bytes = seen.touched.size_bytes or 0
-        return f"{seen.touched.path} has {size_bytes:,} bytes, more than {format_size(limit)}" if size_bytes > limit else ""
+        is_over = size_bytes > limit
+        return f"{visible(seen.touched.path)} has {size_bytes:,} bytes, more than {format_size(limit)}" if is_over else ""
 
     return Each(fault)
 
@@ -214,7 +238,7 @@ def secret_contents(value: object, _resolve: Resolve) -> Condition:
 
     def fault(_action: Action, seen: Seen) -> str:
         name = secrets.find(forms, seen.text)
-        return f"{seen.touched.path} seems to hold {name}" if name else ""
+        return f"{visible(seen.touched.path)} seems to hold {name}" if name else ""
 
     return Each(fault)
 

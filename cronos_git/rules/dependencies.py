@@ -6,7 +6,7 @@ pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cronos_git.model import Dependency, Module
@@ -29,6 +29,7 @@ class Closure:
     Args:
         configured: Paths by module name.
         paths: Where to start, none below another. `""` is the whole project, which needs nothing.
+        checkpoint: Called before each source is read; may raise to end the search.
 
     Attributes:
         layout: The project's modules.
@@ -36,11 +37,18 @@ class Closure:
         has_sources: Whether there was any source at all.
     """
 
-    def __init__(self, sources: Sources, configured: Mapping[str, Sequence[str]], paths: Sequence[str]) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        configured: Mapping[str, Sequence[str]],
+        paths: Sequence[str],
+        checkpoint: Callable[[], object] = lambda: None,
+    ) -> None:
         self.layout = Layout(sources, configured, paths)
         self.doubtful: list[str] = []
         self.has_sources = False
         self._sources = sources
+        self._checkpoint = checkpoint
         self._starts = tuple(paths)
         self._found: dict[str, _Found] = {}
         self._units: dict[str, tuple[str, Module] | None] = {}
@@ -96,6 +104,10 @@ class Closure:
 
     def _led_to(self, unit: str, file: str) -> Iterator[tuple[str, Sequence[str]]]:
         """The units, not met before, that a source leads to."""
+        self._checkpoint()
+        if target := self.layout.link(file):
+            yield from self._noted(target, unit, (file, 0, target))
+            return
         source = self._sources.read(file)
         self.has_sources = True
         if source is not None and not self._may_lead_on(unit, file, source):

@@ -39,9 +39,19 @@ def translate_egos(content: Mapping[str, object], origin: str) -> tuple[dict[str
 
     EGOS kept archives inside the project (`./backups`). A store cannot lie there, so such a directory is passed over too.
     Automatic backups are only meant when they are switched on.
+
+    Raises:
+        ConfigError: There are rules of a policy, which must not be passed over.
     """
     values: dict[str, object] = {}
     ignored = []
+    if "policy" in content:
+        raise ConfigError(
+            f"`policy` cannot stand in a file in the form of EGOS ({origin}).",
+            hint="Move the rules to a TOML or YAML file; none is passed over.",
+            key="policy",
+            origin=origin,
+        )
     leaves = dict(_leaves(content))
     is_automatic = leaves.get(_AUTO_SWITCH) is True
     if is_automatic:

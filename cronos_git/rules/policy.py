@@ -16,10 +16,12 @@ from cronos_git.errors import PolicyDeniedError
 from cronos_git.model import FAILS_OPEN, Action, RuleAction, Verdict, Violation
 from cronos_git.rules import conditions
 from cronos_git.rules.conditions import Condition, Each, Resolve, Seen, Whole
+from cronos_git.rules.visible import visible
 
 GATE = "rules"
 VERBS = ("create", "restore", "overwrite", "undo", "delete", "prune", "compact")
-"""What a rule can be on. `restore` means every restore, `overwrite` those that change a directory with something in it."""
+"""What a rule can be on. `restore` means every restore, `overwrite` those that change a directory with something in it, such as
+the project with a new place in it."""
 
 FACES = ("cli", "library", "service", "hook", "schedule")
 MOST_VIOLATIONS = 20
@@ -112,7 +114,7 @@ def _parse(table: Mapping[str, object], resolve: Resolve) -> Rule:
         name=name,
         action=cast(RuleAction, action),
         message=message,
-        faces=_words("faces", table.get("faces", ()), FACES),
+        faces=_words("faces", table, FACES),
         conditions=tuple(_conditions(table, resolve)),
     )
 
@@ -122,7 +124,7 @@ def _conditions(table: Mapping[str, object], resolve: Resolve) -> Iterator[tuple
     kinds = {key: KINDS[key] for key in table if key in KINDS}
     if not kinds:
         raise ValueError(f"it has no condition; there are {', '.join(KINDS)}")
-    on = _words("on", table.get("on", ()), VERBS)
+    on = _words("on", table, VERBS)
     for verb in sorted(on):
         if not any(verb in kind.fits for kind in kinds.values()):
             raise ValueError(f"`{', '.join(kinds)}` means nothing for {verb}")
@@ -133,10 +135,9 @@ def _conditions(table: Mapping[str, object], resolve: Resolve) -> Iterator[tuple
         yield verbs, kind.parse(table[key], resolve)
 
 
-def _words(key: str, value: object, allowed: Sequence[str]) -> frozenset[str]:
-    if value == () or value == []:
-        return frozenset()
-    return frozenset(_one_of(key, word, allowed) for word in conditions.texts(value))
+def _words(key: str, table: Mapping[str, object], allowed: Sequence[str]) -> frozenset[str]:
+    """What *table* lists under *key*; nothing when it has no such key."""
+    return frozenset(_one_of(f"`{key}`", word, allowed) for word in conditions.texts(table[key])) if key in table else frozenset()
 
 
 def _one_of(what: str, word: object, allowed: Sequence[str]) -> str:
@@ -199,13 +200,14 @@ def _look_at_paths(action: Action, each: Sequence[tuple[Rule, Each]], found: dic
 
 
 def _verbs_of(action: Action) -> frozenset[str]:
-    if action.verb == "restore" and action.is_in_place:
+    is_inside = action.target.startswith(f"{action.project}/")
+    if action.verb == "restore" and (action.is_in_place or is_inside):
         return frozenset(("restore", "overwrite"))
     return frozenset((action.verb,))
 
 
 def _violation(rule: Rule, text: str, path: str = "") -> Violation:
-    said = f"{path}: {rule.message}" if rule.message and path else rule.message or text
+    said = f"{visible(path)}: {rule.message}" if rule.message and path else rule.message or text
     return Violation(rule=rule.name, action=rule.action, text=said, path=path)
 
 

@@ -17,8 +17,20 @@ from dataclasses import dataclass
 
 _BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
 _BY_NAME = ("import_module", "__import__")
-_LINE = re.compile(rb"(?m)^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+([\w, \t]*)|import[ \t]+([\w., \t]+))")
-_LIKELY = re.compile(rb"(?m)(?:^|[;:])[ \t\f]*(?:from\b([^\n;#]*?)\bimport\b|import\b([^\n;#]*))")
+_LINE = re.compile(
+    rb"""(?mx) (?:^|[;:]) [ \t\f]*+
+    (?: from (?:[ \t\f]|\\\r?\n){0,99}+ (\.[.\w]*+ | (?<=[ \t\f\n])[.\w]++)
+        (?:[ \t\f]|\\\r?\n){0,99}+ import\b (?:[ \t\f]|\\\r?\n){0,99}+
+        (?: \( ((?:[^()#]|\#[^\n]*+\n)*+) \) | ((?:[\w, \t]|\\\r?\n)*+) )
+      | import (?:[ \t\f]|\\\r?\n){1,99}+ ((?:[\w., \t]|\\\r?\n)++) )"""
+)
+"""No text takes it longer than its length tells, so that no source can hold up a backup."""
+_NAMED = re.compile(rb"\b(?:import_module|__import__)\s*\(\s*[\"']([.\w]+)[\"']")
+_COMMENT = re.compile(rb"#[^\n]*|\\\r?\n")
+_PARSED_MAX_BYTES = 128 << 10
+"""Parsing holds up all other threads of the process, 0.1 s for so much."""
+
+_LIKELY = re.compile(rb"(?m)(?:^|[;:])[ \t\f]*(?:from\b([^\n;:#]*?)\bimport\b|import\b([^\n;#]*))")
 _CODING = re.compile(rb"coding[:=][ \t]*(?!utf-?8|ascii|latin|iso-8859)", re.IGNORECASE)
 _PARSING = threading.Lock()
 
@@ -50,7 +62,7 @@ class Imports:
     """What a source imports.
 
     Attributes:
-        is_sure: False for a source that Python cannot parse: its lines were taken for what they look like.
+        is_sure: False for a source that Python cannot parse: its lines were taken for what they look like, as in a large one.
     """
 
     found: tuple[Import, ...]
@@ -87,6 +99,8 @@ def read_imports(source: bytes) -> Imports:
     """
     if b"import" not in source:
         return Imports(())
+    if len(source) > _PARSED_MAX_BYTES:
+        return Imports(tuple(_lines(source)))
     try:
         tree = _parse(source)
         found = [*_statements(tree.body), *(_calls(tree) if any(name.encode() in source for name in _BY_NAME) else ())]
@@ -130,13 +144,17 @@ def _calls(tree: ast.Module) -> Iterator[Import]:
 
 
 def _lines(source: bytes) -> Iterator[Import]:
-    """What looks like an import at the beginning of a line."""
-    for match in _LINE.finditer(source):
-        line = source.count(b"\n", 0, match.start()) + 1
-        origin, names, modules = (part.decode("utf-8", "replace") if part else "" for part in match.groups())
+    """What looks like an import: at the beginning of a line, also of one in a text, or behind a colon or semicolon."""
+    position, line = 0, 1
+    for match in sorted((*_LINE.finditer(source), *_NAMED.finditer(source)), key=lambda one: one.start()):
+        begun = match.start() + len(match[0]) - len(match[0].lstrip())
+        line += source.count(b"\n", position, begun)
+        position = begun
+        parts = [_COMMENT.sub(b" ", part).decode("utf-8", "replace") if part else "" for part in match.groups()]
+        origin, *names, modules = parts if len(parts) > 1 else ["", *parts]
         if origin:
             module = origin.lstrip(".")
-            yield Import(line, len(origin) - len(module), module, tuple(_words(names)))
+            yield Import(line, len(origin) - len(module), module, tuple(_words(",".join(names))))
         else:
             yield from (Import(line, 0, module) for module in _words(modules))
 

@@ -19,8 +19,9 @@ from cronos_git.rules.python_imports import Import
 _GROUPS = frozenset(("src", "lib", "libs", "packages", "subsystems", "modules", "apps"))
 _INCIDENTAL = re.compile(r"\..*|__init__\.pyi?|(?i:readme|license)(\..*)?")
 _DISTRIBUTION = ("pyproject.toml", "setup.py", "setup.cfg")
+_WRITTEN = (".py", ".pyi", ".pyx")
 _BUILT = (".so", ".pyd")
-_SUFFIXES = (".py", ".pyi", ".pyx", *_BUILT)
+_SUFFIXES = (*_WRITTEN, *_BUILT)
 SOURCE_SUFFIXES = (".py", ".pyi", ".pyw")
 """Names of files whose imports count end so."""
 SOURCE_LIMIT_BYTES = 4 << 20
@@ -36,6 +37,10 @@ class Sources(Protocol):
 
     def read(self, path: str, /) -> bytes | None:
         """The content of a file; None when it cannot be read or is too large to be a source."""
+        ...
+
+    def link(self, path: str, /) -> str | None:
+        """What a symbolic link says; None for anything else."""
         ...
 
 
@@ -88,6 +93,27 @@ class Layout:
         """Whether there is anything at *path*."""
         parent, _, name = path.rpartition("/")
         return not path or name in self.names(parent)
+
+    def link(self, path: str) -> str | None:
+        """What in the project the link at *path* leads to; None for anything else, also for one that leads nowhere or out."""
+        parent, _, name = path.rpartition("/")
+        told = self._sources.link(path) if self.names(parent).get(name) is False else None
+        if told is None or posixpath.isabs(told):
+            return None
+        target = posixpath.normpath(posixpath.join(parent, told))
+        return target if target != "." and self.holds(target) else None
+
+    def directories(self) -> Iterator[str]:
+        """Every directory below the top.
+
+        Cost: one listing for each.
+        """
+        pending = [""]
+        while pending:
+            path = pending.pop()
+            inner = [join(path, name) for name, is_dir in self.names(path).items() if is_dir]
+            yield from inner
+            pending += inner
 
     # --- modules ---
 
@@ -185,7 +211,7 @@ class Layout:
         first = module.partition(".")[0]
         roots = self._roots_of(file.rpartition("/")[0])
         if (roots, first) not in self._foreign:
-            self._foreign[roots, first] = not any(self.names(root).get(first) or self._file(root, first) for root in roots)
+            self._foreign[roots, first] = not any(first in self.names(root) or self._file(root, first) for root in roots)
         return self._foreign[roots, first]
 
     def opens_group(self, file: str, level: int, module: str) -> bool:
@@ -217,7 +243,10 @@ class Layout:
         here = base
         for part in parts:
             inner = join(here, part)
-            is_directory = self.names(here).get(part, False)
+            if target := self.link(inner):
+                found.add(inner)
+                inner = target
+            is_directory = self.is_directory(inner)
             init = self._init(inner) if is_directory else None
             file = None if init else self._file(here, part)
             if init or file:
@@ -234,7 +263,7 @@ class Layout:
 
     def _file(self, directory: str, stem: str) -> str | None:
         names = self.names(directory)
-        for name in (stem + suffix for suffix in (".py", ".pyi", ".pyx")):
+        for name in (stem + suffix for suffix in _WRITTEN):
             if names.get(name) is False:
                 return join(directory, name)
         built = self._built(directory).get(stem)

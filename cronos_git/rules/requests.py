@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from cronos_git.errors import UsageError
-from cronos_git.model import ImportRequest, Query, SnapshotRequest
+from cronos_git.model import Deletions, ImportRequest, OnConflict, Query, RestoreRequest, SnapshotRequest, Strategy
 from cronos_git.rules.identify import RESTORE_POINT
 from cronos_git.rules.record import clean_line
 
@@ -27,6 +28,17 @@ def check_snapshot(request: SnapshotRequest) -> None:
     check_labels(request.labels)
     check_metadata(request.metadata)
     _refuse_empty("A module", request.modules)
+
+
+def check_restore(request: RestoreRequest) -> None:
+    """Refuse words that mean nothing for a restore.
+
+    Raises:
+        UsageError: There is no such strategy, or way with conflicts or deletions.
+    """
+    _refuse_unknown("restore strategy", request.strategy, get_args(Strategy))
+    _refuse_unknown("way with conflicts", request.on_conflict, get_args(OnConflict))
+    _refuse_unknown("way with deletions", request.deletions, get_args(Deletions))
 
 
 def check_import(request: ImportRequest) -> None:
@@ -96,3 +108,8 @@ def _visible(text: str) -> str:
 def _refuse_empty(what: str, texts: Iterable[str]) -> None:
     if "" in texts:
         raise UsageError(f"{what} cannot be empty.", hint="Give it at least one visible character.")
+
+
+def _refuse_unknown(what: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise UsageError(f"Unknown {what} {word!r}.", hint=f"This version has: {', '.join(known)}.")

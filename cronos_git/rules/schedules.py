@@ -160,7 +160,8 @@ def _marks(schedule: Schedule) -> tuple[str, str]:
 
 def has_crontab_lines(crontab: bytes, schedule: Schedule) -> bool:
     """Whether *crontab* holds the lines of *schedule*, edited or not."""
-    return any(mark.encode() in crontab.split(b"\n") for mark in _marks(schedule))
+    ours = re.escape(schedule_id(schedule.project, schedule.name).encode())
+    return re.search(rb"(?m)^[# \t]*%s (?:begin|end)\b" % ours, crontab) is not None
 
 
 def without_crontab_lines(crontab: bytes, schedule: Schedule) -> bytes:
@@ -169,6 +170,7 @@ def without_crontab_lines(crontab: bytes, schedule: Schedule) -> bytes:
     Raises:
         UsageError: The marks do not stand as they were written, so what belongs to us cannot be told.
     """
+    _check_told_faithfully(crontab)
     begin, end = (re.escape(mark.encode()) for mark in _marks(schedule))
     rest, cut = re.subn(rb"(?m)^%s\n(?:[^\n]*\n)?%s(?:\n|\Z)" % (begin, end), b"", crontab)
     if cut != 1 or has_crontab_lines(rest, schedule):
@@ -179,12 +181,22 @@ def without_crontab_lines(crontab: bytes, schedule: Schedule) -> bytes:
     return rest
 
 
+def _check_told_faithfully(crontab: bytes) -> None:
+    """Refuse what cannot be written back as it is: Debian's `crontab -l` shows a carriage return as a backslash and an r."""
+    if re.search(rb"(?m)\\r$", crontab):
+        raise UsageError(
+            "Lines of your crontab end with a carriage return, which `crontab -l` does not show as it is.",
+            hint="Nothing was changed. Remove the carriage returns with `crontab -e`, or choose another --kind.",
+        )
+
+
 def with_crontab_lines(crontab: bytes, schedule: Schedule) -> bytes:
     """*crontab* with the lines of *schedule* at its end, in place of older ones; every other byte stays.
 
     Raises:
         UsageError: As `crontab_lines` and `without_crontab_lines` raise it.
     """
+    _check_told_faithfully(crontab)
     lines = crontab_lines(schedule).encode("utf-8", "surrogateescape")
     rest = without_crontab_lines(crontab, schedule) if has_crontab_lines(crontab, schedule) else crontab
     return rest + (b"" if rest.endswith(b"\n") or not rest else b"\n") + lines

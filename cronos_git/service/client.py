@@ -163,8 +163,9 @@ class RemoteCronos:
         return True
 
     async def _state(self, request_id: str, watch: _Watch, begun_s: float) -> str:
-        """What becomes of a request: the service is `at work` on it, is `away`, was `restarted`, has never known or has answered it
-        (`unknown`), or another service was asked than the one that has it (`elsewhere`).
+        """What becomes of a request: the service is `at work` on it, is `away`, was `restarted`, or has it `unknown`.
+
+        It is `elsewhere` when the one that was asked is not the one that has it.
         """
         if watch.was_heard():
             return "at work"

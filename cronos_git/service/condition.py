@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cronos_git.clock import SystemClock
 from cronos_git.engine import Cronos
 from cronos_git.errors import BusError, CronosError
 from cronos_git.events import Advanced, Event, Run, Started
 from cronos_git.integrations.koios import KoiosLogger
 from cronos_git.model import Backup
-from cronos_git.rules.announcements import rfc3339
+from cronos_git.rules.announcements import ALERT, alert, rfc3339
 from cronos_git.service.answers import record_of
 
 _EVERY_S = 60.0
@@ -209,13 +210,15 @@ class Pulse:
     is cannot know what another is at.
 
     Args:
-        requests: Gives the ids of all that are being done or wait.
-        tell: Is told which of them go on in silence.
+        service: Which service this is.
+        works: All that is being done or waits.
+        publish: Publishes an event.
     """
 
-    def __init__(self, requests: Callable[[], list[str]], tell: Callable[[list[str]], Awaitable[object]]) -> None:
-        self._requests = requests
-        self._tell = tell
+    def __init__(self, service: str, works: Works, publish: Callable[[str, Mapping[str, Any]], Awaitable[object]]) -> None:
+        self._service = service
+        self._works = works
+        self._publish = publish
         self._heard: set[str] = set()
         self._beating: asyncio.Task[None] | None = None
 
@@ -236,8 +239,9 @@ class Pulse:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_BEAT_S)
-            silent = [request_id for request_id in self._requests() if request_id not in self._heard]
+            silent = [request_id for request_id in self._works.requests if request_id not in self._heard]
             self._heard.clear()
             if silent:
-                with contextlib.suppress(BusError):  # told by Health
-                    await self._tell(silent)
+                details = {"requests": silent, "service": self._service}
+                with contextlib.suppress(BusError):  # Health tells of it
+                    await self._publish(ALERT, alert("info", f"{len(silent)} at work or waiting.", details, SystemClock().now()))

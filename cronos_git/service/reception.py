@@ -6,8 +6,9 @@ What is done is the service's. Floor F10.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from cronos_git.errors import BusError, CronosError, MessageError
@@ -20,6 +21,9 @@ Do = Callable[[Asked, Request], Awaitable[Answer]]
 Note = Callable[[Mapping[str, Any], str], Awaitable[None]]
 """Writes facts and a result to the operation log; never fails."""
 Publish = Callable[[str, Mapping[str, Any]], Awaitable[object]]
+
+_AT_ONCE: Mapping[str, int] = {"restore_backup": 1, "verify_backup": 2, "list_backups": 4, "get_status": 4}
+"""So many requests of a kind are worked on at once, as each has files open; others wait. Backups stand in line anyway."""
 
 _REMEMBERED = 64
 _SENDERS = 256
@@ -53,10 +57,15 @@ class Reception:
         self._limit_bytes = limit_bytes
         self._answers: OrderedDict[tuple[str, ...], asyncio.Future[Answer]] = OrderedDict()
         self._serving: set[asyncio.Task[Answer]] = set()
+        self._turns = {verb: asyncio.Semaphore(most) for verb, most in _AT_ONCE.items()}
 
     async def answer(self, envelope: Envelope) -> Answer:
         """The answer to a request, in a size that fits into a message."""
         return await self._served(read_envelope(envelope))
+
+    async def refused(self, envelope: Envelope, error: CronosError) -> None:
+        """Take note of a request that the bus has refused."""
+        await self._told(read_envelope(envelope), failure(error), begun=False)
 
     async def hear(self, envelope: Envelope) -> None:
         """Do what an event of the older kind asks for, and answer by an event."""
@@ -72,6 +81,21 @@ class Reception:
         if self._serving:
             await asyncio.wait(self._serving)
         await self._log.flush()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, asked: Asked) -> AsyncIterator[None]:
+        """Wait until a request may be worked on, which it is during the block.
+
+        Raises:
+            BusError: The service is being stopped.
+        """
+        async with self._turns[asked.verb or ""]:
+            self._require_open(asked)
+            yield
+
+    def _require_open(self, asked: Asked) -> None:
+        if self.is_closed and asked.verb not in QUESTIONS:
+            raise BusError("This CRONOS is being stopped.", hint="Ask again when it is back.")
 
     async def _served(self, asked: Asked) -> Answer:
         task = asyncio.create_task(self._once(asked))
@@ -119,6 +143,10 @@ class Reception:
         except Exception as bug:
             logger.exception("A request on %s failed.", asked.topic)
             answer = failure(_internal(bug))
+        return await self._told(asked, answer, begun=begun)
+
+    async def _told(self, asked: Asked, answer: Answer, *, begun: bool) -> Answer:
+        """*answer* as it is sent, once it has been noted."""
         tell = logger.info if begun or answer["status"] == ERROR else logger.debug
         tell("%s asked for %s: %s", asked.sender or "Somebody", asked.topic, answer.get("error", "done"))
         await self._log.ended(asked, answer, alone=begun)
@@ -131,8 +159,7 @@ class Reception:
             MessageError: It makes no sense, or is too large.
             BusError: The service is being stopped.
         """
-        if self.is_closed and asked.verb not in QUESTIONS:
-            raise BusError("This CRONOS is being stopped.", hint="Ask again when it is back.")
+        self._require_open(asked)
         try:
             size_bytes = size_of(asked.payload)
         except (TypeError, ValueError, RecursionError) as error:

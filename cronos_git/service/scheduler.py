@@ -8,7 +8,6 @@ up for, once. Floor F10.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
@@ -17,6 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from cronos_git.errors import CronosError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.manager import BackupManager
 from cronos_git.model import SCOPE_PROJECT, SnapshotReport, SnapshotRequest
 from cronos_git.rules.cron import next_due, parse_cron
@@ -27,7 +27,7 @@ REQUEST = SnapshotRequest(type="auto")
 _LOOK_AGAIN_S = 60.0
 """A machine that slept, or whose clock was set, is noticed after so long."""
 
-logger = logging.getLogger("CRONOS.Scheduler")
+logger = python_logger("CRONOS.Scheduler")
 
 
 class Scheduler:
@@ -45,6 +45,7 @@ class Scheduler:
         self._zone = zone
         self._cron = parse_cron(settings.auto_backup_cron) if settings.auto_backup_cron else None
         self._scheduler: AsyncIOScheduler | None = None
+        self._trigger: _Due | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -65,9 +66,9 @@ class Scheduler:
         taken = await self._manager.query(types=REQUEST.type)
         last = next((backup.created for backup in taken if backup.scope == SCOPE_PROJECT), None)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
-        trigger = _Due(self._due, last)
+        self._trigger = _Due(self._due, last)
         # The job only starts a task, so that stopping the scheduler does not cancel a backup: that is its manager's to do.
-        self._scheduler.add_job(self._begin, trigger, id="auto_backup", coalesce=True, misfire_grace_time=None)
+        self._scheduler.add_job(self._begin, self._trigger, id="auto_backup", coalesce=True, misfire_grace_time=None)
         self._scheduler.start()
         self._look_again()
         logger.info("Next automatic backup: %s.", self.next_run)
@@ -85,7 +86,7 @@ class Scheduler:
 
     def _look_again(self) -> None:
         if self._scheduler:
-            self._scheduler.wakeup()
+            self._scheduler.reschedule_job("auto_backup", trigger=self._trigger)
             self._timer = asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._look_again)
 
     async def _begin(self) -> None:
@@ -124,12 +125,15 @@ class Scheduler:
 
 
 class _Due(BaseTrigger):  # type: ignore[misc]  # APScheduler tells no types
-    """Fires when something is due; at once when that was in the past."""
+    """Fires when something is due; at once when that was in the past. A clock that is put back does not put it off."""
 
     def __init__(self, due: Callable[[datetime | None, datetime], datetime | None], last: datetime | None) -> None:
         self._due = due
         self._last = last
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        due = self._due(previous_fire_time or self._last, now)
+        last = previous_fire_time or self._last
+        due = self._due(last, now)
+        if last or (due and due > now):  # asked again before it fires, it counts from the same moment
+            self._last = min(last or now, now)
         return max(due, now) if due else None

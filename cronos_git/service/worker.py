@@ -22,7 +22,7 @@ from cronos_git.integrations.koios import KoiosLogger
 from cronos_git.manager import BackupManager, Filters
 from cronos_git.model import BusNode, Deletions, OnConflict, RestoreRequest, SnapshotRequest, Strategy, VerifyRequest
 from cronos_git.ports import Bus
-from cronos_git.rules.announcements import ALERT, alert, rfc3339
+from cronos_git.rules.announcements import ALERT, rfc3339
 from cronos_git.service import answers, messages
 from cronos_git.service.answers import Answer
 from cronos_git.service.buses import open_bus
@@ -39,13 +39,10 @@ GRACE_S = 30.0
 """How long work may go on when the service is stopped."""
 
 LOCK_WAIT_S = 600.0
-"""How long what is asked for waits, at least, for another process; two services may share a store, and nobody is there to try again."""
+"""How long work waits, at least, for another process that uses the store: another service of the project, say."""
 
 MOST_WAITING = 100
 """When so much is being done or waits, no more requests are taken."""
-
-_MOST_QUESTIONS = 4
-"""So many questions are answered at the same time; others wait for a moment."""
 
 logger = KoiosLogger.get_logger("CRONOS.CronosService")
 
@@ -119,9 +116,8 @@ class CronosService:
         self._clerk = BackupManager(**common, face="service")
         self._reception = Reception(self._do, self._note, self.publish_event, self._limit_bytes)
         self._health = Health(lambda: self._clerk.work(look), self._report_health)
-        self._pulse = Pulse(lambda: self._works.requests, self._tell_silent)
+        self._pulse = Pulse(self._id, self._works, self.publish_event)
         self._scheduler: Scheduler | None = None
-        self._few = asyncio.Semaphore(_MOST_QUESTIONS)
 
     def _limit_bytes(self) -> int:
         limit_bytes = self.settings.message_limit
@@ -143,7 +139,7 @@ class CronosService:
         await self._clerk.work(look)
         bus = open_bus(self.mycelium, self.settings)
         self._own.peers = self._asked.peers = self._timed.peers = LoopPeers(bus, asyncio.get_running_loop())
-        await bus.connect(self._node(), self._reception.answer)
+        await bus.connect(self._node(), self._reception.answer, self._reception.refused)
         self._bus, self._started = bus, self._clock.now()
         try:
             for topic in messages.LEGACY_TOPICS:
@@ -351,14 +347,16 @@ class CronosService:
                     return answers.created(await manager.snapshot(request, on_event=work.hear), most_bytes)
             case RestoreRequest():
                 with self._work("restore_backup", request.backup) as work:
-                    return answers.restored(await manager.restore(request, on_event=work.hear), most_bytes)
+                    async with self._reception.turn(asked):
+                        return answers.restored(await manager.restore(request, on_event=work.hear), most_bytes)
             case VerifyRequest():
                 with self._work("verify_backup", ", ".join(request.backups)) as work:
-                    return answers.verified(await manager.verify(request, on_event=work.hear))
+                    async with self._reception.turn(asked):
+                        return answers.verified(await manager.verify(request, on_event=work.hear))
             case ListRequest():
-                async with self._few:
+                async with self._reception.turn(asked):
                     return answers.listed(await self._clerk.backups(request.query), request, most_bytes)
-        async with self._few:
+        async with self._reception.turn(asked):
             return await self.get_status()
 
     async def _note(self, facts: Mapping[str, Any], result: str) -> None:
@@ -381,10 +379,6 @@ class CronosService:
             self._pulse.told(request_id)
         if self._bus is not None:
             await self._bus.publish(topic, answers.fitted(told, self._limit_bytes()))
-
-    async def _tell_silent(self, request_ids: list[str]) -> None:
-        details = {"requests": request_ids, "service": self._id}
-        await self.publish_event(ALERT, alert("info", f"At work on {len(request_ids)} requests.", details, self._clock.now()))
 
     async def _report_health(self, status: str, faults: tuple[str, ...]) -> None:
         if self._bus is not None:

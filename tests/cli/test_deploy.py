@@ -112,6 +112,13 @@ def test_a_command_that_does_not_exist_or_cannot_start_is_told(desk: Desk, shop:
     assert "Cannot run ./bad" in desk.cronos("deploy", "--", "./bad", cwd=shop, status=1).err
 
 
+@pytest.mark.parametrize(("how", "status"), [("--fail-closed", 20), ("--fail-open", 0)])
+def test_a_dry_run_tells_what_the_policy_would_deny(desk: Desk, shop: Path, how: str, status: int) -> None:
+    desk.env["CRONOS_POLICY"] = json.dumps([{"name": "closed", "forbid": True, "on": "create"}])
+    told = desk.cronos("deploy", "-n", how, "--", "true", cwd=shop, status=status)
+    assert "Done in earnest, this would be denied. The policy does not allow this backup: closed" in told.err
+
+
 def test_a_dry_run_only_tells(desk: Desk, shop: Path) -> None:
     told = desk.cronos("deploy", "-n", "--", "touch", "deployed", cwd=shop)
     assert told.out == "Would save 1 file, then run: touch deployed\n"

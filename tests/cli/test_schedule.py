@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import plistlib
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cronos_git.bootstrap import open_engine
 from cronos_git.disk import files
-from cronos_git.disk.timers import Launchd, Surroundings
-from cronos_git.errors import HostError
-from cronos_git.model import Schedule
+from cronos_git.disk.schedule_files import ScheduleFiles
+from cronos_git.model import ScheduleRun
 from tests.support.hooks import Desk
 from tests.support.timers import install_timers
 
@@ -69,15 +70,12 @@ def test_a_crontab_line_takes_the_backup_and_the_rest_of_the_crontab_stays(desk:
     line = (state / "crontab").read_bytes().removeprefix(OTHERS).decode().split("\n")[1]
     command = line.split(" ", 5)[5].replace("\\%", "%")
 
-    def by_cron() -> tuple[int, bytes]:
-        done = subprocess.run(["sh", "-c", command], cwd="/", env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-    assert by_cron() == (0, b"")
+    done = subprocess.run(["sh", "-c", command], cwd="/", env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     (backup,) = (json.loads(one) for one in desk.cronos("--backup-dir", store, "list", "--json", cwd=shop).out.splitlines())
     assert (backup["name"], backup["type"], backup["labels"]) == ("n", "auto", ["x"])
     assert backup["metadata"] == {"schedule": "n"}
-    assert by_cron() == (0, b"")  # nothing has changed
+    desk.cronos("--backup-dir", store, "schedule", "run", "n", cwd=shop)  # nothing has changed
     (status,) = listed(desk, shop)
     assert status["last"]["result"] == "unchanged"  # type: ignore[index]
     logged = json.loads(desk.cronos("--backup-dir", store, "operations", "--json", cwd=shop).out.splitlines()[0])
@@ -85,14 +83,6 @@ def test_a_crontab_line_takes_the_backup_and_the_rest_of_the_crontab_stays(desk:
     desk.cronos("schedule", "remove", "n", cwd=shop)
     assert (state / "crontab").read_bytes() == OTHERS
     assert kept(desk) == []
-
-
-def test_schedules_that_are_added_at_the_same_time_are_all_installed(desk: Desk, shop: Path) -> None:
-    state = install_timers(desk, "crontab")
-    words = [desk.bin / "cronos", "schedule", "add", "--every", "6h", "--install", "-q"]
-    started = [subprocess.Popen([*words, f"n{number}"], cwd=shop, env=desk.env) for number in range(4)]
-    assert [process.wait(timeout=60) for process in started] == [0, 0, 0, 0]
-    assert (state / "crontab").read_text().count(" schedule run n") == 4
 
 
 def test_systemd_gets_a_timer_that_is_on_and_gives_it_back(desk: Desk, shop: Path) -> None:
@@ -159,28 +149,6 @@ def test_a_full_disk_leaves_no_timer(desk: Desk, shop: Path, monkeypatch: pytest
     assert not list(state.glob("*.active"))
 
 
-def test_launchd_gets_an_agent_that_is_loaded_and_gives_it_back(desk: Desk, shop: Path) -> None:
-    state = install_timers(desk, "launchd")
-    agents = desk.home / "Library/LaunchAgents"
-    environment = {**desk.env, "PATH": f"{desk.bin}:/usr/bin:/bin"}
-    around = Surroundings(
-        environment=environment, carried={}, units=shop, agents=agents, user_id=501, is_mac=True, lingering=shop, lock=shop
-    )
-    schedule = Schedule(name="n", project=str(shop), kind="launchd", cron="0 3 * * *", command=("/usr/bin/cronos",))
-    timer = Launchd(around)
-    assert timer.is_available()
-    timer.install(schedule)
-    (agent,) = agents.iterdir()
-    assert plistlib.loads(agent.read_bytes())["StartCalendarInterval"] == [{"Hour": 3, "Minute": 0}]
-    assert [path.name for path in state.glob("*.loaded")] == [f"{agent.stem}.loaded"]
-    timer.remove(schedule)
-    assert [*agents.iterdir(), *state.glob("*.loaded")] == []
-    environment["FAIL"] = "bootstrap"
-    with pytest.raises(HostError, match="Cannot start the agent"):
-        timer.install(schedule)
-    assert list(agents.iterdir()) == []
-
-
 def test_what_decides_about_the_configuration_goes_along_but_no_password(desk: Desk, shop: Path) -> None:
     install_timers(desk, "crontab")
     environment = {"XDG_CONFIG_HOME": str(desk.base / "etc"), "CRONOS_BACKUP_DIR": "../rel", "CRONOS_BUS": "nats://u:secret@h"}
@@ -241,6 +209,8 @@ def test_the_schedule_of_a_project_that_is_gone_can_be_removed(desk: Desk, shop:
     shutil.rmtree(shop)
     assert desk.cronos("-C", shop, "schedule", "list", "-q", cwd=desk.base).out == "n\n"
     assert "error: " in desk.cronos("-C", shop, "schedule", "run", "n", cwd=desk.base, status=1).err
+    told = desk.cronos("-C", shop, "schedule", "list", "--json", cwd=desk.base).out
+    assert json.loads(told)["last"]["result"] == "failed"
     desk.cronos("-C", shop, "schedule", "remove", "n", cwd=desk.base)
     assert ((state / "crontab").read_bytes(), kept(desk)) == (b"", [])
 
@@ -260,6 +230,18 @@ def test_a_run_waits_for_its_minimum_of_changes(desk: Desk, shop: Path) -> None:
     assert {operation.face for operation in engine.operations()} == {"schedule"}
 
 
+def test_the_list_tells_what_a_run_fell_short_of(desk: Desk, shop: Path) -> None:
+    install_timers(desk, "crontab")
+    desk.cronos("schedule", "add", "n", "--every", "6h", "--install", cwd=shop)
+    kept_in = ScheduleFiles(directory=desk.home / ".config/cronos/schedules", runs=desk.home / ".local/state/cronos/schedules")
+    (schedule,) = kept_in.all()
+    now = datetime.now(UTC)
+    kept_in.note_run(schedule, ScheduleRun(schedule="n", time=now, result="saved", backup="n_1", problems=2, text="no way"))
+    assert "n_1, just now, 2 problems, not sent" in desk.cronos("schedule", "list", cwd=shop).out
+    kept_in.note_run(schedule, ScheduleRun(schedule="n", time=now, result="failed", text="no way"))
+    assert desk.cronos("schedule", "list", cwd=shop).out.endswith("failed, just now\n")
+
+
 def test_a_run_that_fails_says_so_and_is_noted(desk: Desk, shop: Path) -> None:
     install_timers(desk, "crontab")
     desk.cronos("schedule", "add", "n", "--every", "6h", "--install", cwd=shop)
@@ -273,15 +255,21 @@ def test_a_run_that_fails_says_so_and_is_noted(desk: Desk, shop: Path) -> None:
     assert status["last"]["text"] in told.err  # type: ignore[index]
 
 
-def test_a_run_waits_for_another_command(desk: Desk, shop: Path) -> None:
+def test_a_run_waits_for_another_command(desk: Desk, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_timers(desk, "crontab")
     desk.cronos("create", cwd=shop)
     desk.cronos("schedule", "add", "n", "--every", "6h", "--min-changes", "0", "--install", cwd=shop)
-    engine = open_engine(project=str(shop))
-    with engine.store.lock():
-        process = subprocess.Popen(
-            [desk.bin / "cronos", "schedule", "run", "n"], cwd=shop, env=desk.env, stderr=subprocess.PIPE, text=True
-        )
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=1.0)
-    assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
+    now_s = 0.0
+
+    with contextlib.ExitStack() as held:
+
+        def sleep(_length_s: float) -> None:
+            nonlocal now_s
+            now_s += 299.0
+            if now_s > 500.0:
+                held.close()
+
+        monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now_s, sleep=sleep))
+        held.enter_context(open_engine(project=str(shop)).store.lock())
+        assert desk.cronos("schedule", "run", "n", cwd=shop)[1:] == ("", "")
+    assert now_s > 500.0

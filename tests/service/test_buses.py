@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,10 @@ import pytest
 
 from cronos_git.errors import BackupNotFoundError, BusError
 from cronos_git.ports import Envelope
-from tests.support.buses import LIMIT_BYTES, Heard, Open, World, a_node, egos_mycelium_network, joined, on_nats, our_mycelium
-from tests.support.nats_server import running
+from tests.support.buses import LIMIT_BYTES, Heard, Open, World, a_node, joined
 
 LIST = "request.cronos.list_backups"
 STATUS = "request.cronos.get_status"
-
-
-@pytest.fixture(scope="module")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("nats")) as server:
-        yield server.url
-
-
-@pytest.fixture(params=["ours", "egos", "nats"])
-def world(request: pytest.FixtureRequest) -> World:
-    if request.param == "nats":
-        return on_nats(request.getfixturevalue("nats_url"))
-    return {"ours": our_mycelium, "egos": egos_mycelium_network}[request.param]
 
 
 def told(world: World, story: Callable[[Open], Awaitable[None]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,19 @@ def test_several_services_of_a_project_share_its_requests(shared: NatsServer) ->
     told(shared, story)
 
 
+def test_a_project_of_the_same_name_elsewhere_is_warned_of_once(shared: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(make: Make, _plain: Any) -> None:
+        for host in ("here", "there", "there"):
+            await joined(make(), replace(a_node(project="site"), host=host), answering("site"))
+        asker = await joined(make(), a_node("ASKER"), answering("nobody"))
+        await asker.ask("CRONOS", LIST, {}, 5)
+
+    told(shared, story)
+    warned = [record.getMessage() for record in caplog.records]
+    assert all(words.startswith("Another CRONOS calls its project site, too: on ") for words in warned)
+    assert sorted(words.split(", with")[0][-5:] for words in warned) == [" here", " here", "there"]
+
+
 def test_a_message_that_names_two_projects_is_refused(shared: NatsServer) -> None:
     async def story(make: Make, plain: Any) -> None:
         await joined(make(), a_node(project="site"), answering("site"))
@@ -205,6 +219,16 @@ def test_an_order_by_event_reaches_one_service_of_the_project_that_it_means(shar
     told(shared, story)
 
 
+class Refusals:
+    """Takes note of what a bus refuses: topics and the words of the errors."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    async def __call__(self, envelope: Envelope, error: CronosError) -> None:
+        self.told.append((envelope["header"]["topic"], error.message))
+
+
 # --- what makes no sense ----------------------------------------------------------------------------------------------
 
 
@@ -215,10 +239,12 @@ def test_an_order_by_event_reaches_one_service_of_the_project_that_it_means(shar
 )
 def test_what_is_no_message_gets_an_error_answer(shared: NatsServer, body: bytes) -> None:
     async def story(make: Make, plain: Any) -> None:
-        await joined(make(), a_node(project="site"), answering("site"))
+        refusals = Refusals()
+        await make().connect(a_node(project="site"), answering("site"), refusals)
         answer = await the_answer(plain, LIST, body)
         assert (answer["status"], answer["code"]) == ("ERROR", "message.invalid")
         assert answer["hint"]
+        assert refusals.told == [(LIST, answer["error_message"])]
 
     told(shared, story)
 
@@ -235,11 +261,13 @@ def test_what_is_no_message_gets_an_error_answer(shared: NatsServer, body: bytes
 )
 def test_what_nobody_serves_gets_one_error_answer(shared: NatsServer, subject: str, told_in: str) -> None:
     async def story(make: Make, plain: Any) -> None:
+        refusals = Refusals()
         for project in ("site", "garden"):
-            await joined(make(), a_node(project=project), answering(project))
+            await make().connect(a_node(project=project), answering(project), refusals)
         answer = await the_only_answer(plain, subject, a_message({}))
         assert (answer["status"], answer["code"]) == ("ERROR", "message.invalid")
         assert told_in in answer["error_message"]
+        assert [words for _, words in refusals.told] == [answer["error_message"]]
 
     told(shared, story)
 
@@ -507,7 +535,7 @@ def test_a_credentials_file_that_is_none_is_refused(tmp_path: Path, shared: Nats
     assert str(path) in refused(NatsBus(shared.url, credentials_file=str(path)))
 
 
-def test_tls_needs_the_right_authority_and_our_certificate(tmp_path: Path) -> None:
+def test_tls_needs_the_right_authority_and_our_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = {name: str(path) for name, path in certificates(tmp_path).items()}
     pair = f'cert_file: "{files["server.pem"]}", key_file: "{files["server.key"]}"'
     config = f'tls {{ {pair}, ca_file: "{files["ca.pem"]}", verify: true }}'
@@ -515,9 +543,10 @@ def test_tls_needs_the_right_authority_and_our_certificate(tmp_path: Path) -> No
     with running(tmp_path, config) as server:
         for scheme in ("tls", "nats"):
             connecting(NatsBus(f"{scheme}://{server.host}", **ours))  # type: ignore[arg-type]
+        assert not caplog.records
         assert "TLS" in refused(NatsBus(f"tls://{server.host}", **{**ours, "ca": files["other.pem"]}))  # type: ignore[arg-type]
         assert "bus_ca" in refused(NatsBus(f"tls://{server.host}"))
-        refused(NatsBus(f"tls://{server.host}", ca=files["ca.pem"]))
+        assert "bus_certificate" in refused(NatsBus(f"tls://{server.host}", ca=files["ca.pem"]))
         assert "bus_key" in refused(NatsBus(f"tls://{server.host}", **{**ours, "key": files["server.key"]}))  # type: ignore[arg-type]
         assert "bus_ca" in refused(NatsBus(f"tls://{server.host}", ca=str(tmp_path / "none.pem")))
 

@@ -378,6 +378,26 @@ def test_a_service_that_was_restarted_meanwhile_is_not_asked_to_do_it_again() ->
     asked(forgetting(service), story)
 
 
+def at_work(requests: list[str]) -> Payload:
+    return alert("info", "1 at work or waiting.", {"requests": requests, "service": "another"}, datetime.now(UTC))
+
+
+def test_another_service_of_the_project_is_not_asked_to_do_it_too() -> None:
+    service = Service()
+
+    async def story(remote: RemoteCronos, bus: Bus) -> None:
+        making = asyncio.ensure_future(remote.create(SnapshotRequest()))
+        while not service.asked:
+            await asyncio.sleep(0)
+        await bus.publish(ALERT, at_work(service.asked))
+        with pytest.raises(BusError, match="went away"):
+            await making
+        assert (len(service.asked), service.looks) == (1, 10)
+        service.done.set()
+
+    asked(forgetting(service), story)
+
+
 @pytest.mark.parametrize(("looks_away", "is_lost"), [(5, False), (100, True)])
 def test_a_service_that_is_away_is_waited_for_but_not_for_ever(looks_away: int, is_lost: bool) -> None:
     service = Service()

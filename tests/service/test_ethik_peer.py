@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,24 +19,10 @@ from cronos_git.integrations.ethik import EVENT_PROPOSED, NODE, REQUEST, TOPIC_R
 from cronos_git.model import SnapshotRequest
 from cronos_git.ports import Bus, Envelope
 from cronos_git.service.peers import LoopPeers
-from tests.support.buses import World, a_node, egos_mycelium_network, joined, on_nats, our_mycelium
-from tests.support.nats_server import running
+from tests.support.buses import World, a_node, joined, on_nats
 
 WAYS = get_args(Way)
 Say = Callable[[dict[str, Any]], dict[str, Any] | None]
-
-
-@pytest.fixture(scope="module")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("nats")) as server:
-        yield server.url
-
-
-@pytest.fixture(params=["ours", "egos", "nats"])
-def world(request: pytest.FixtureRequest) -> World:
-    if request.param == "nats":
-        return on_nats(request.getfixturevalue("nats_url"))
-    return {"ours": our_mycelium, "egos": egos_mycelium_network}[request.param]
 
 
 def approve(_asked: dict[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,14 @@ import pytest
 from cronos_git.bootstrap import open_engine
 from cronos_git.manager import BackupManager
 from cronos_git.model import SnapshotRequest
+from cronos_git.rules.cron import next_due, parse_cron
 from cronos_git.rules.schema import Settings
-from cronos_git.service.scheduler import Scheduler
+from cronos_git.service.scheduler import Scheduler, _Due
 from tests.support.clock import FakeClock
 
 PATIENCE_S = 30
 DAY = timedelta(days=1)
+NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -128,6 +130,39 @@ def test_the_next_one_counts_from_the_last_automatic_backup(project: Path) -> No
     assert following is not None
     assert abs(following - (now + timedelta(hours=2))) < timedelta(seconds=2)
     assert types_of(project) == ["auto", "manual", "auto"]
+
+
+def test_a_clock_that_is_put_back_while_it_serves_does_not_put_a_backup_off(project: Path) -> None:
+    backed_up(project, datetime.now(UTC) - timedelta(hours=4))
+
+    async def story() -> None:
+        manager = BackupManager(project)
+        scheduler = scheduler_of(manager, auto_backup_hours=6.0)
+        await scheduler.start()
+        following = scheduler.next_run
+        assert following is not None
+        assert scheduler._scheduler is not None
+        scheduler._scheduler.modify_job("auto_backup", next_run_time=following + 3650 * DAY)
+        scheduler._look_again()
+        assert scheduler.next_run == following
+        scheduler.stop()
+        await manager.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_backup_from_a_future_that_never_came_counts_as_of_now_once_and_for_all() -> None:
+    trigger = _Due(lambda since, now: next_due(6.0, None, since, now, UTC), NOON + 3650 * DAY)
+    assert trigger.get_next_fire_time(None, NOON) == NOON + timedelta(hours=6)
+    assert trigger.get_next_fire_time(None, NOON + timedelta(hours=5)) == NOON + timedelta(hours=6)
+
+
+def test_a_first_time_that_passes_between_two_looks_is_not_missed() -> None:
+    trigger = _Due(lambda since, now: next_due(0.0, parse_cron("0 13 * * *"), since, now, UTC), None)
+    assert trigger.get_next_fire_time(None, NOON) == NOON + timedelta(hours=1)
+    later = NOON + timedelta(hours=1, seconds=1)
+    assert trigger.get_next_fire_time(None, later) == later
+    assert trigger.get_next_fire_time(later, later) == NOON + timedelta(hours=25)
 
 
 def test_nothing_is_started_when_nothing_is_wanted() -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from cronos_git import CronosService
 from cronos_git.cli.app import run
-from cronos_git.errors import BackupNotFoundError, InterruptedRunError
-from cronos_git.service import messages
+from cronos_git.errors import BackupNotFoundError, BusError, InterruptedRunError
+from cronos_git.service import condition, messages
 from cronos_git.service.answers import backup_of
 from cronos_git.service.buses import in_process
 from cronos_git.service.buses.in_process import MyceliumInterface
+from cronos_git.service.reception import Reception
 from cronos_git.service.worker import initialize_cronos
 from tests.service.test_messages import anything, known_keys
 from tests.support import egos_mycelium
@@ -293,6 +294,49 @@ def test_writers_queue_in_the_order_of_asking_and_each_gets_its_own_answer(world
     told(tmp_path, story, world)
 
 
+def test_work_waits_for_another_process_that_uses_the_store_and_tells_that_it_does(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(condition, "_BEAT_S", 0.02)
+
+    async def story(scene: Scene) -> None:
+        await scene.service.create_backup("before")
+        with scene.engine().store.lock():
+            making = asyncio.create_task(scene.ask("create_backup", {"name": "after", "request_id": "r1"}))
+            alert = await scene.heard("cronos.alert", message="1 at work or waiting.")
+            assert alert["details"]["requests"] == ["r1"]
+            assert alert["details"]["service"] == (await scene.ask("get_status"))["service"]
+            assert not making.done()
+        assert (await making)["backup"]["name"] == "after"
+
+    told(tmp_path, story, world)
+
+
+def test_few_checks_are_made_at_once_and_none_is_begun_when_the_service_stops() -> None:
+    async def story() -> None:
+        async def nothing(*_: Any) -> Any: ...
+
+        reception = Reception(nothing, nothing, nothing, lambda: 1000)
+        asked = messages.read_envelope({"header": {"topic": "request.cronos.verify_backup"}, "payload": {}})
+        go, inside = asyncio.Event(), 0
+
+        async def check() -> None:
+            nonlocal inside
+            async with reception.turn(asked):
+                inside += 1
+                await go.wait()
+
+        checks = [asyncio.create_task(check()) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert inside == 2
+        reception.is_closed = True
+        go.set()
+        ended = await asyncio.gather(*checks, return_exceptions=True)
+        assert [type(one) for one in ended] == [type(None)] * 2 + [BusError] * 18
+
+    asyncio.run(story())
+
+
 def test_a_request_that_comes_again_is_not_done_again(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         with Held() as held:
@@ -381,6 +425,25 @@ def test_a_link_out_of_the_allowed_place_is_refused(backed_up: Path, strategy: s
     (backed_up / "allowed" / "link").symlink_to(backed_up / "outside")
     refused_to(backed_up, backed_up / "allowed" / "link", strategy=strategy)
     refused_to(backed_up, backed_up / "allowed" / "link" / "below", strategy=strategy)
+
+
+@pytest.mark.parametrize("strategy", ["new_location", "merge"])
+def test_a_place_that_others_can_lead_elsewhere_is_refused(backed_up: Path, strategy: str) -> None:
+    open_to_all = backed_up / "allowed" / "open"
+    (open_to_all / "own").mkdir(parents=True)
+    open_to_all.chmod(0o777)
+    for target in (open_to_all / "new", open_to_all / "own", open_to_all / "own" / "new"):
+        assert "restore_roots" in refused_to(backed_up, target, strategy=strategy)
+
+
+@pytest.mark.parametrize("strategy", ["new_location", "merge"])
+def test_a_place_with_a_name_that_is_too_long_is_an_error_of_the_host(backed_up: Path, strategy: str) -> None:
+    async def story(scene: Scene) -> None:
+        target = str(backed_up / "allowed" / ("x" * 300))
+        answer = await scene.ask("restore_backup", {"backup_identifier": "made", "target_path": target, "strategy": strategy})
+        assert answer["code"] == "host"
+
+    told(backed_up, story, restore_roots=[str(backed_up / "allowed")])
 
 
 def test_a_place_below_the_project_is_refused(backed_up: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 class DictSources:
     """Files by path; counts what is asked of it."""
 
-    def __init__(self, files: Mapping[str, str | bytes | None]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[str, str | bytes | None], links: Mapping[str, str] | None = None) -> None:
+        self.links = links or {}
+        self.files = {**files, **dict.fromkeys(self.links)}
         self.listed: list[str] = []
         self.opened: list[str] = []
 
@@ -23,6 +24,9 @@ class DictSources:
         self.opened.append(path)
         content = self.files[path]
         return content.encode() if isinstance(content, str) else content
+
+    def link(self, path: str) -> str | None:
+        return self.links.get(path)
 
 
 EGOS = {

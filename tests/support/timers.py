@@ -6,7 +6,13 @@ from pathlib import Path
 
 from tests.support.hooks import Desk, write_script
 
-_FAILS = 'if [ -n "$FAIL" ] && grep -q -e "$FAIL" <<EOF\n$*\nEOF\nthen echo "told to fail" >&2; exit 1; fi\n'
+_FAILS = """
+fail() {{ echo "told to fail" >&2; exit 1; }}
+case " $* " in
+*" ${{FAIL:-*}} "*) fail ;;
+*" ${{FAIL_ONCE:-*}} "*) mkdir {state}/.failed 2> /dev/null && fail ;;
+esac
+"""
 
 _CRONTAB = """
 file={state}/crontab
@@ -23,7 +29,7 @@ shift
 units="$HOME/.config/systemd/user"; wants="$units/timers.target.wants"
 case "$1" in
 show-environment) ;;
-daemon-reload) cd "$units" && for unit in *.timer; do [ ! -f "$unit" ] || cp "$unit" {state}/; done ;;
+daemon-reload) rm -f {state}/*.timer; cd "$units" && for unit in *.timer; do [ ! -f "$unit" ] || cp "$unit" {state}/; done ;;
 enable) [ -f "{state}/$3" ] || {{ echo "Unit $3 not found." >&2; exit 1; }}
   mkdir -p "$wants"; ln -sf "$units/$3" "$wants/$3"; touch "{state}/$3.active" ;;
 disable) rm -f "$wants/$3" "{state}/$3.active" ;;
@@ -33,7 +39,7 @@ esac
 
 _LAUNCHCTL = """
 case "$1" in
-bootstrap) touch "{state}/$(basename "$3" .plist).loaded" ;;
+bootstrap) loaded="{state}/$(basename "$3" .plist).loaded"; [ ! -f "$loaded" ] || exit 5; cp "$3" "$loaded" ;;
 print) [ -f "{state}/${{2##*/}}.loaded" ] ;;
 bootout) rm "{state}/${{2##*/}}.loaded" ;;
 *) exit 2 ;;
@@ -44,7 +50,8 @@ esac
 def install_timers(desk: Desk, *kinds: str) -> Path:
     """Put stand-ins first in the desk's PATH; those of other kinds say that nobody is there.
 
-    They fail when the environment's `FAIL` stands in their arguments; `crontab` spoils what it is given when `MANGLE` is set.
+    They fail when the environment's `FAIL` is one of their arguments, or the first time that `FAIL_ONCE` is. `crontab` spoils
+    what it is given when `MANGLE` is set.
 
     Returns:
         The directory of their state: `crontab` holds the crontab, `<unit>.active` and `<label>.loaded` tell what runs.
@@ -54,6 +61,6 @@ def install_timers(desk: Desk, *kinds: str) -> Path:
     texts = {"crontab": _CRONTAB, "systemctl": _SYSTEMCTL, "launchctl": _LAUNCHCTL}
     for program, text in texts.items():
         is_there = program.removesuffix("ctl") in [kind.removesuffix("d") for kind in kinds]
-        body = _FAILS + text.format(state=state) if is_there else 'echo "cannot connect" >&2; exit 1'
+        body = (_FAILS + text).format(state=state) if is_there else 'echo "cannot connect" >&2; exit 1'
         write_script(desk.bin / program, body)
     return state

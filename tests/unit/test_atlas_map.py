@@ -102,6 +102,13 @@ def test_the_tree_tells_modules_then_backups_of_the_project_and_their_paths() ->
     )
 
 
+def test_a_damaged_backup_of_unknown_modules_hangs_at_the_project() -> None:
+    lost = replace(SCOPED, modules=(), changes=(), damaged=True)
+    lines = list(tree_lines(tree(drawn(lost, modules=(CORE,)), UTC, None)))
+    assert lines[1:] == ["├── CORE  src/core", "└── b2_20260401_140000  2026-04-01 14:00  damaged"]
+    assert "n0 --> n2" in mermaid(drawn(lost, modules=(CORE,)), UTC, None)
+
+
 def test_more_paths_than_are_wanted_are_counted_in_every_form() -> None:
     lines = [line.strip("│├└─ ") for line in tree_lines(tree(MAP, UTC, 1))]
     assert "+ src/core/a" in lines

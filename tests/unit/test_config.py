@@ -235,6 +235,11 @@ def test_ignored_values_reach_the_outcome() -> None:
     assert [(item.key, item.origin) for item in resolved.ignored] == [("logging.level", "/p/c.json")]
 
 
+def test_rules_of_a_policy_are_never_passed_over() -> None:
+    with pytest.raises(ConfigError, match="in the form of EGOS"):
+        translate_egos({"policy": [{"name": "a", "forbid": True, "on": "delete"}]}, "x")
+
+
 def test_yaml_keys_may_be_written_as_environment_variables() -> None:
     content = {"CRONOS_BACKUP_DIR": "/b", "CRONOS_RETENTION_DAYS": 30, "max_backups": 100}
     assert lower_keys(content, "x") == {"backup_dir": "/b", "retention_days": 30, "max_backups": 100}

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from cronos_git.engine import Cronos
-from cronos_git.errors import BusError, ModuleScopeError
+from cronos_git.errors import BusError, DamageError, InterruptedRunError, ModuleScopeError
 from cronos_git.events import Noticed, Run
 from cronos_git.model import Module, RestoreRequest, SnapshotRequest
+from cronos_git.ops.dependencies import widen_subject
+from cronos_git.ops.subject import describe
 from tests.support.engine import make_engine
 from tests.support.git import git
 from tests.support.sources import EGOS
@@ -55,6 +57,15 @@ def dependencies(engine: Cronos, backup: str) -> Any:
     return engine.record(engine.resolve(backup).backup).get("dependencies")
 
 
+def test_a_search_ends_when_the_run_is_cancelled(engine: Cronos) -> None:
+    run = Run()
+    run.cancelled = True
+    request = SnapshotRequest(modules=("ETHIK",), with_dependencies=True)
+    subject = describe(str(engine.project), engine.settings, request)
+    with pytest.raises(InterruptedRunError):
+        widen_subject(subject, request, None, run)
+
+
 # --- create ----------------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +100,45 @@ def test_what_needs_nothing_stays_as_it_is(engine: Cronos, modules: tuple[str, .
     assert engine.plan_snapshot(SnapshotRequest(modules=modules, with_dependencies=True)) == plain
 
 
+def test_a_name_means_the_module_called_so_rather_than_a_directory_deep_in_another(engine: Cronos) -> None:
+    make_tree(engine.project, {"subsystems/NEXUS/old/ETHIK/a": "", "docs/same/a": "", "subsystems/NEXUS/same/a": ""})
+    whole = save(engine)
+    assert engine.plan_snapshot(SnapshotRequest(modules=("ethik",))).scope.paths == (ETHIK,)
+    assert engine.plan_restore(overwriting(whole, modules=("ethik",))).paths == (ETHIK,)
+    for ask in (
+        lambda: engine.plan_snapshot(SnapshotRequest(modules=("same",))),
+        lambda: engine.plan_restore(overwriting(whole, modules=("same",))),
+    ):
+        with pytest.raises(ModuleScopeError) as caught:
+            ask()
+        assert caught.value.context["candidates"] == ["docs/same", "subsystems/NEXUS/same"]
+
+
+def test_a_module_is_not_said_to_be_absent_from_a_backup_that_is_damaged(engine: Cronos) -> None:
+    whole = save(engine)
+    commit = engine.resolve(whole).backup.commit
+    flip_a_bit(engine, git("--git-dir", engine.store_path, "rev-parse", f"{commit}:data/subsystems").strip())
+    with pytest.raises(DamageError):
+        engine.plan_restore(overwriting(whole, modules=("ETHIK",)))
+
+
+def test_what_links_lead_to_is_needed_in_a_project_and_in_its_backups(engine: Cronos) -> None:
+    make_tree(
+        engine.project, {"app": {"x.py": "import chart\n", "seal.py": Link("../docs/seal.py")}, "chart": Link("subsystems/ATLAS")}
+    )
+    (engine.project / "docs/seal.py").write_text("")
+    plan, notices = told(engine, SnapshotRequest(modules=("app",), with_dependencies=True))
+    whole = save(engine)
+    restored, _ = told(engine, overwriting(whole, modules=("app",), with_dependencies=True))
+    assert plan.dependencies == restored.dependencies
+    assert {one.module.paths[0]: one.reason for one in plan.dependencies if one.needed_by == ("app",)} == {
+        "chart": "app/x.py:1 imports chart",
+        "docs": "app/seal.py is a link to docs/seal.py",
+        ATLAS: "app/x.py:1 imports chart",
+    }
+    assert notices == []
+
+
 def test_configured_modules_are_taken_whole_and_under_their_names(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, modules={"charts": (ATLAS, "docs"), "gone": ("subsystems/GONE",)})
     make_tree(engine.project, EGOS)
@@ -111,7 +161,7 @@ def test_odd_files_hurt_nobody_and_what_cannot_be_read_is_told(engine: Cronos) -
         {
             "fifo.py": Special("fifo"),
             "socket.py": Special("socket"),
-            "link.py": Link("../NEXUS/core.py"),
+            "link.py": Link("../../../outside.py"),
             "loop": Link("."),
             "two.py": "print 'two'\nimport two_tool\n",
             "huge.py": b"#" * (5 << 20),

@@ -238,6 +238,39 @@ def test_a_console_that_does_not_take_lines_holds_nobody_up_and_what_is_dropped_
     assert "count=2" in shown
 
 
+def test_a_console_that_takes_nothing_keeps_nothing_from_the_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(koios, "_LAST_WORDS_S", 0.2)
+    console, written, last = Stuck(), list[bytes](), threading.Event()
+
+    def write(line: bytes) -> None:
+        written.append(line)
+        if b"line 4" in line:
+            last.set()
+
+    with listening(level="info", console=console, zone=UTC, write=write):
+        for number in range(5):
+            KoiosLogger.get_logger("CRONOS.Test").info(f"line {number}")
+        assert console.begun.wait(10)
+        assert last.wait(10)
+    console.free.set()
+    assert [fields(line)["message"] for line in written] == [f"line {number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("gone", [ValueError("I/O operation on closed file."), BrokenPipeError(errno.EPIPE, "Broken pipe")])
+def test_a_console_that_is_gone_is_no_matter_to_the_log_file(gone: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    console, errors, written = io.StringIO(), io.StringIO(), list[bytes]()
+
+    def write(_text: str) -> int:
+        raise gone
+
+    monkeypatch.setattr(console, "write", write)
+    monkeypatch.setattr(sys, "stderr", errors)
+    with listening(level="info", console=console, zone=UTC, write=written.append):
+        KoiosLogger.get_logger("CRONOS.Test").info("line")
+    assert [fields(line)["message"] for line in written] == ["line"]
+    assert errors.getvalue() == ""
+
+
 def test_a_log_file_that_cannot_be_written_is_told_once_and_the_console_goes_on() -> None:
     console, full = io.StringIO(), True
 

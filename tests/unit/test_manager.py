@@ -281,6 +281,25 @@ def test_failures_are_exceptions_with_a_hint(manager: BackupManager) -> None:
     assert caught.value.hint
     with pytest.raises(UsageError):
         run(manager.restore_backup("latest", strategy="sideways"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="'Theirs'"):
+        run(manager.restore_backup("latest", strategy="merge", on_conflict="Theirs"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="'all'"):
+        run(manager.restore_backup("latest", strategy="merge", deletions="all"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["", "/x\0"])
+def test_an_empty_path_is_not_the_working_directory(manager: BackupManager, project: Path, path: str) -> None:
+    run(manager.create_backup())
+    with pytest.raises(UsageError, match="restore_target_path"):
+        run(manager.restore_backup("latest", path, "overwrite"))
+    for arguments in ({"project_root": path}, {"project_root": project, "backup_dir": path}):
+        with pytest.raises(UsageError, match="cannot be"):
+            BackupManager(**arguments)
+
+
+def test_an_unknown_face_is_refused_as_no_rule_would_be_for_it(project: Path) -> None:
+    with pytest.raises(UsageError, match="'Service'"):
+        BackupManager(project, face="Service")
 
 
 def test_filters_choose_among_backups(manager: BackupManager) -> None:
@@ -707,9 +726,12 @@ def test_an_interface_with_publish_event_is_taken_and_anything_else_refused(proj
 
         async def publish_event(self, topic: str, payload: dict[str, Any]) -> None:
             self.topics.append(topic)
+            payload.get("metadata", {}).get("inner", {}).clear()
 
     interface = Interface()
-    run(BackupManager(project, None, interface, backup_dir=tmp_path / "stores").create_backup())
+    backups = BackupManager(project, None, interface, backup_dir=tmp_path / "stores")
+    made = run(backups.create_backup(metadata={"inner": {"a": 1}}))
+    assert made.backup.metadata == {"inner": {"a": 1}}
     assert "event.cronos.backup_completed" in interface.topics
     with pytest.raises(UsageError, match="object"):
         BackupManager(project, None, object(), backup_dir=tmp_path / "stores")

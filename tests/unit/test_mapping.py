@@ -11,6 +11,8 @@ from cronos_git.git.trees import TreeEntry
 from cronos_git.model import Backup, MapBackup, Module, SnapshotRequest
 from cronos_git.rules.atlas_map import module_at, modules_of
 from tests.support.engine import make_engine
+from tests.support.git import git
+from tests.unit.test_verify import flip_a_bit
 
 
 @pytest.fixture
@@ -101,6 +103,32 @@ def test_an_unknown_module_is_told_with_those_there_are(engine: Cronos) -> None:
     with pytest.raises(ModuleScopeError) as caught:
         engine.project_map(module="nowhere")
     assert caught.value.context["candidates"] == ["Core"]
+
+
+def broken(engine: Cronos, backup: Backup, path: str) -> None:
+    flip_a_bit(engine, git("--git-dir", engine.store_path, "rev-parse", f"{backup.commit}:{path}").strip())
+
+
+def test_a_backup_that_cannot_be_read_stands_on_the_map_and_is_told(engine: Cronos) -> None:
+    first = backed_up(engine)
+    torn = backed_up(engine, src__core__b="1")
+    after = backed_up(engine, src__core__b="2")
+    last = backed_up(engine, README="2")
+    web = backed_up(engine, "src/web")
+    web2 = backed_up(engine, "src/web", src__web__w="2")
+    broken(engine, torn, "data/src")
+    broken(engine, web2, "meta/snapshot.json")
+    notices: list[str] = []
+    engine.notice = lambda event: notices.append(event.text)
+    drawn = engine.project_map()
+    assert {one.backup.id for one in drawn.backups if one.damaged} == {torn.id, after.id, web2.id}
+    assert [told(one) for one in drawn.backups if one.backup.id in (torn.id, last.id)] == [[("changed", "README", None)], []]
+    assert [one.modules for one in drawn.backups[:2]] == [("web",), ("web",)]
+    assert (len(drawn.backups), drawn.backups[-1].backup.id, len(notices)) == (6, first.id, 1)
+    assert all(backup.id in notices[0] for backup in (torn, after, web2))
+    broken(engine, web, "meta/snapshot.json")
+    alone = engine.project_map(limit=1).backups[0]
+    assert (alone.backup.id, alone.modules, alone.whole) == (web2.id, (), False)
 
 
 def test_what_is_equal_is_never_read(engine: Cronos, monkeypatch: pytest.MonkeyPatch) -> None:

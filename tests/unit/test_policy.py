@@ -13,6 +13,7 @@ from cronos_git.model import Action, Touched, Verdict
 from cronos_git.rules.conditions import READ_BYTES
 from cronos_git.rules.config import Layer, environment_layer, resolve_settings
 from cronos_git.rules.policy import KINDS, MOST_VIOLATIONS, VERBS, RuleGate, denial, facts, parse_rules
+from cronos_git.rules.visible import visible
 
 AWS_KEY = "AKIA" + "ABCDEFGHIJKLMNOP"
 PRIVATE_KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\n"
@@ -63,7 +64,7 @@ def texts(judged: Action, **keys: Any) -> list[str]:
         (rule(forbid=True), "`forbid` wants an `on`"),
         (rule(forbid=False, on="delete"), "`forbid` can only be true"),
         (rule(forbid=True, on="delete", action="stop"), "there is no action 'stop'; there are block, warn, log"),
-        (rule(forbid=True, on="delete", faces="bus"), "there is no faces 'bus'"),
+        (rule(forbid=True, on="delete", faces="bus"), "there is no `faces` 'bus'"),
         (rule(forbid=True, on="delete", message=3), "`message` is no text"),
         (rule(min_keep=2, on="create"), "`min_keep` means nothing for create"),
         (rule(min_keep=2, secrets="common", on="create"), "`min_keep` means nothing for create"),
@@ -75,12 +76,26 @@ def texts(judged: Action, **keys: Any) -> list[str]:
         (rule(paths=[]), "no list of texts"),
         (rule(paths=[1]), "no list of texts"),
         (rule(targets="out"), "'out', which is neither an absolute path nor `project`"),
+        (rule(paths=["!a", "!b"]), "'!a' is an exception from nothing"),
+        (rule(paths=["~/shop/a"]), "'~/shop/a' would lie in the project"),
+        (rule(paths="a", faces=[]), "no list of texts"),
+        (rule(paths="a", on=[]), "no list of texts"),
+        (rule(targets="~nobody/out"), "'~nobody/out', which is neither"),
+        (rule(targets="/out/*"), "is a directory, with all below, and no pattern"),
+        (rule(targets="/out\0"), "no pattern"),
+        (rule(require_metadata="=OPS"), "a key has no name"),
+        (rule(require_metadata="ticket = OPS"), "blanks around it"),
+        (rule(secrets="Common"), "'Common' is written 'common'"),
+        (rule(secrets="KEY-[[:digit:]]{6}"), "has a set in a set"),
         (rule(secrets="["), "no regular expression"),
         (rule(secrets="a*"), "matches everything"),
         (rule(secrets="(a+)+b"), "could take forever"),
         (rule(secrets="(?:a|aa)*b"), "could take forever"),
         (rule(secrets=".*a.*b"), "could take forever"),
         (rule(secrets="(?:a?){40}a"), "could take forever"),
+        (rule(secrets=r"(?:\b){1000000000}a"), "could take forever"),
+        (rule(secrets=r"(a)\1+\w{1000}x"), "could take forever"),
+        (rule(secrets="(?:(?:(?<=a)){3000}){3000}a"), "could take forever"),
     ],
 )
 def test_a_wrong_rule_is_refused_with_what_is_wrong(table: dict[str, Any], wrong: str) -> None:
@@ -141,7 +156,7 @@ def test_rules_can_stand_in_the_environment_as_json_but_not_in_the_project() -> 
     ],
 )
 def test_protected_paths_are_gitignore_patterns_with_all_that_lies_below(pattern: str, path: str, is_hit: bool) -> None:
-    assert texts(overwriting("other", path), paths=pattern) == ([f"{path} must not be changed"] if is_hit else [])
+    assert texts(overwriting("other", path), paths=pattern) == ([f"{visible(path)} must not be changed"] if is_hit else [])
 
 
 def test_a_protected_directory_may_not_go() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cronos_git.engine import Cronos
-from cronos_git.errors import PolicyDeniedError
+from cronos_git.errors import ConfigError, InterruptedRunError, PolicyDeniedError
 from cronos_git.events import Event, Noticed, Run
 from cronos_git.model import (
     Action,
@@ -322,6 +322,15 @@ def test_a_deletion_is_shown_with_what_goes_and_how_much_is_left(engine: Cronos)
     assert [action.backups for action in judge.actions] == [action.backups]
 
 
+def test_a_restore_point_can_go_however_few_backups_there_are(engine: Cronos) -> None:
+    point = engine.restore(RestoreRequest(backup="old", strategy="replace")).restore_point
+    assert point is not None
+    with_rules(engine, {"min_keep": 9})
+    engine.delete([point])
+    with pytest.raises(PolicyDeniedError, match="1 backup would be left"):
+        engine.delete(["old"])
+
+
 # --- the built-in rules on real operations ----------------------------------------------------------------------------
 
 
@@ -342,6 +351,61 @@ def test_a_secret_that_was_in_the_store_already_is_found_when_a_file_gets_it_ane
     (engine.project / "copy").write_text(AWS_KEY)
     with pytest.raises(PolicyDeniedError, match="copy seems to hold"):
         engine.snapshot(SnapshotRequest())
+
+
+def test_a_secret_that_only_a_restore_point_holds_is_new_all_the_same(engine: Cronos) -> None:
+    with_rules(engine, {"secrets": "common"})
+    (engine.project / "notes").write_text(AWS_KEY)
+    engine.restore(RestoreRequest(backup="old", paths=("changed",), strategy="overwrite"))
+    with pytest.raises(PolicyDeniedError, match="notes seems to hold"):
+        engine.snapshot(SnapshotRequest())
+
+
+def test_a_rule_with_a_whole_path_that_would_protect_nothing_stops_what_it_is_on(engine: Cronos) -> None:
+    with_rules(engine, {"paths": f"{engine.project}/changed"})
+    with pytest.raises(ConfigError, match="relative to the project's top"):
+        engine.restore(RestoreRequest(backup="old", strategy="replace"))
+
+
+def test_a_backup_can_be_stopped_while_its_contents_are_looked_at(engine: Cronos) -> None:
+    run, looked = Run(), []
+
+    class Looking:
+        def judge(self, action: Action) -> Verdict:
+            for touched in action.touched():
+                looked.append(touched.path)
+                run.cancelled = True
+            return ALLOWED
+
+    engine.gate = Looking()
+    make_tree(engine.project, {"a": "a", "b": "b"})
+    with pytest.raises(InterruptedRunError):
+        engine.snapshot(SnapshotRequest(), run)
+    assert looked == ["a"]
+    assert engine.operations()[0].result == "interrupted"
+
+
+def test_a_new_place_in_the_project_is_no_way_to_a_protected_path(engine: Cronos) -> None:
+    with_rules(engine, {"paths": "new/dir/"})
+    for place, is_denied in (("new", True), ("new/dir", True), ("other", False)):
+        request = RestoreRequest(backup="old", target=str(engine.project / place), strategy="new_location")
+        plan = engine.plan_restore(request)
+        assert (engine.foresee(plan) is not None) == is_denied
+        if is_denied:
+            with pytest.raises(PolicyDeniedError, match="must not be restored"):
+                engine.restore(request)
+        else:
+            engine.restore(request)
+
+
+def test_a_path_is_told_in_one_line_whatever_it_is_called(engine: Cronos) -> None:
+    make_tree(engine.project, {"a\n\x1b\udcff.key": "v1"})
+    engine.snapshot(SnapshotRequest(name="odd"))
+    make_tree(engine.project, {"a\n\x1b\udcff.key": "v2"})
+    with_rules(engine, {"paths": "*.key"})
+    with pytest.raises(PolicyDeniedError) as caught:
+        engine.restore(RestoreRequest(backup="odd", strategy="overwrite"))
+    assert caught.value.message.isprintable()
 
 
 def test_a_protected_file_survives_every_restore_in_place(engine: Cronos) -> None:
@@ -404,6 +468,17 @@ def test_the_rules_can_be_asked_beforehand_and_nothing_is_logged(engine: Cronos)
     assert engine.foresee(engine.plan_restore(RestoreRequest(backup="old", strategy="replace", paths=("gone",)))) is None
     assert engine.foresee([]) is None
     assert len(engine.operations()) == before
+
+
+def test_large_files_are_looked_at_beforehand_too(engine: Cronos) -> None:
+    with_rules(engine, {"secrets": "common"})
+    with (engine.project / "large").open("wb") as file:
+        file.write(f"{AWS_KEY}\n".encode().ljust(9000))
+        file.truncate(33 << 20)
+    made = SnapshotRequest()
+    denied = engine.foresee(engine.plan_snapshot(made), made)
+    assert denied is not None
+    assert "large seems to hold" in denied.message
 
 
 def test_a_rehearsal_says_that_it_is_one(engine: Cronos) -> None:

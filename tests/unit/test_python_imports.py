@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cronos_git.rules.python_imports import Import, read_imports
+from cronos_git.rules import python_imports
+from cronos_git.rules.python_imports import Import, guess_origins, read_imports
 
 
 def found(source: str | bytes) -> list[Import]:
@@ -65,3 +66,34 @@ def test_a_source_with_odd_escapes_causes_no_warning() -> None:
 
 def test_an_import_is_told_as_it_is_written() -> None:
     assert [one.text for one in found("import a.b\nfrom ..c import d\nfrom . import e, f")] == ["a.b", "..c", ".e, f"]
+
+
+def test_a_large_source_is_not_parsed_as_that_would_hold_up_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        b"from . import (  # all (of) it\n    a,  # )\n    b as c,\n)\nfrom .d import e, \\\n    f\n"
+        b"if x: import g; from h import i\n\n\timport j.k as l, m\nx = import_module('n.o')\nfrom p import *\n"
+        b"z = 'import q'\nfroms import r\n"
+    )
+    parsed = read_imports(source)
+    monkeypatch.setattr(python_imports, "_PARSED_MAX_BYTES", len(source) - 1)
+    monkeypatch.setattr(python_imports, "_parse", None)
+    told = [(one.line, one.level, one.module, one.names) for one in read_imports(source).found]
+    assert not parsed.is_sure  # its tab, and its last line
+    assert told == [
+        (1, 1, "", ("a", "b")),
+        (5, 1, "d", ("e", "f")),
+        (7, 0, "g", ()),
+        (7, 0, "h", ("i",)),
+        (9, 0, "j.k", ()),
+        (9, 0, "m", ()),
+        (10, 0, "n.o", ()),
+        (11, 0, "p", ()),
+    ]
+    assert read_imports(source).is_sure
+
+
+@pytest.mark.parametrize("text", [b":from .\\\n", b"\\\n", b"from x import (#\n", b"import\\\n"])
+def test_no_source_takes_longer_than_its_length_tells(text: bytes) -> None:
+    source = text * 50_000 + b"import"  # minutes and more, were each one tried against all that follow
+    guess_origins(source)
+    assert len(read_imports(source).found) <= 50_000

@@ -162,3 +162,33 @@ def test_every_directory_is_listed_once() -> None:
             for one in read_imports(source.encode()).found:
                 known.targets(file, one)
     assert len(sources.listed) == len(set(sources.listed))
+
+
+def test_built_modules_are_found_whatever_python_they_are_for() -> None:
+    files = ["_fast.cpython-311-x86_64-linux-gnu.so", "pkg/__init__.py", "pkg/core.abi3.so", "pkg/win.cp311-win_amd64.pyd"]
+    assert leads(files, "app/x.py", "import _fast\nfrom pkg import core, win\n") == set(files)
+
+
+def test_of_modules_within_each_other_the_innermost_counts() -> None:
+    known = layout(["src/core/a.py", "src/b.py", "c.py"], {"all": ["src"], "core": ["src/core"]})
+    found = [known.module_of(path) for path in ("src/core/a.py", "src/b.py", "c.py", "src/core")]
+    assert [module.name if module else None for module in found] == ["core", "all", "c.py", "core"]
+
+
+@pytest.mark.parametrize(
+    ("links", "source", "paths"),
+    [
+        ({"lib": "real"}, "import lib.one\n", {"lib", "real/one.py"}),
+        ({"real/again": "."}, "import real.again.again.one\n", {"real/again", "real/one.py"}),
+        ({"one.py": "real/one.py"}, "import one\n", {"one.py"}),
+        (
+            {"lib": "/real", "out": "../../real", "gone": "nowhere", "round": "round", "top": "."},
+            "import lib, out, gone, top\n",
+            set(),
+        ),
+        ({"round": "other", "other": "round"}, "import round.x\n", {"round"}),
+    ],
+)
+def test_links_are_followed_within_the_project(links: dict[str, str], source: str, paths: set[str]) -> None:
+    known = Layout(DictSources(dict.fromkeys(["real/one.py", "real/two.txt", "app/x.py"], ""), links), {}, ())
+    assert {path for one in read_imports(source.encode()).found for path in known.targets("app/x.py", one)} == paths

@@ -169,11 +169,27 @@ def test_the_rest_of_a_crontab_stays_byte_for_byte(before: bytes) -> None:
     assert not schedules.has_crontab_lines(ended, NIGHTLY)
 
 
-@pytest.mark.parametrize("damage", [(b"nightly end\n", b""), (b"begin", b"bega"), (b"30 3", b"1 2 3 4 5 x\n30 3")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (b"nightly end\n", b""),
+        (b"begin", b"bega"),
+        (b"30 3", b"1 2 3 4 5 x\n30 3"),
+        (b"\n", b"\r\n"),
+        (b"# cronos", b"#  cronos"),
+    ],
+)
 def test_lines_that_were_edited_are_not_guessed_at(damage: tuple[bytes, bytes]) -> None:
     crontab = schedules.with_crontab_lines(b"0 5 * * * true\n", NIGHTLY).replace(*damage)
+    assert schedules.has_crontab_lines(crontab, NIGHTLY)
     with pytest.raises(UsageError, match="edited"):
         schedules.without_crontab_lines(crontab, NIGHTLY)
+
+
+def test_a_crontab_that_is_not_shown_as_it_is_is_not_written_back() -> None:
+    for change in (schedules.with_crontab_lines, schedules.without_crontab_lines):
+        with pytest.raises(UsageError, match="carriage return"):
+            change(b"0 5 * * * true\\r\n0 6 * * * true\\r\n", NIGHTLY)  # as Debian shows \r\n
 
 
 # --- our own file -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronos_git.disk import walk
+from cronos_git.disk import walk, watching
 from cronos_git.disk.walk import WalkRules
 from cronos_git.disk.watching import Ground, Sieve, listen
 from cronos_git.errors import HostError, ProjectError
@@ -149,8 +149,10 @@ def test_a_project_that_is_gone_or_replaced_is_noticed(project: Path) -> None:
 
 
 @pytest.fixture
-def stopped() -> Iterator[Event]:
-    """Set at the end, and after a while in any case, so that no test waits for ever."""
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Set at the end, and after a while in any case, so that no test waits for ever; ticks come fast."""
+    monkeypatch.setattr(watching, "TICK_S", 0.05)
+    monkeypatch.setattr(watching, "_STEP_MS", 20)
     event = Event()
     timer = Timer(PATIENCE_S, event.set)
     timer.start()

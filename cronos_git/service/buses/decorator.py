@@ -8,13 +8,13 @@ on `response.<node>.<request id>`, and what the client sends back to its own pub
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cronos_git.errors import BusError, CronosError, MessageError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.model import BusNode
-from cronos_git.ports import Answerer, Listener
+from cronos_git.ports import Answerer, Listener, Refusal
 from cronos_git.service.buses.desk import Desk
 from cronos_git.service.buses.envelopes import (
     HEALTH_TOPIC,
@@ -29,7 +29,7 @@ from cronos_git.service.buses.envelopes import (
 )
 from cronos_git.service.messages import LEGACY_TOPICS, read_envelope
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 class DecoratorBus:
@@ -46,9 +46,9 @@ class DecoratorBus:
         self._takers: dict[str, Callable[[Desk, Message], Awaitable[None]]] = {}
         self._subscribed: set[str] = set()
 
-    async def connect(self, node: BusNode, answer: Answerer) -> None:
+    async def connect(self, node: BusNode, answer: Answerer, refused: Refusal | None = None) -> None:
         """Become *node*; see `ports.Bus.connect`."""
-        self._desk = Desk(node, answer, self.limit_bytes)
+        self._desk = Desk(node, answer, refused, self.limit_bytes)
         for topic in node.topics:
             self._take(topic, self._request)
 

@@ -7,20 +7,20 @@ Floor F10.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from cronos_git.errors import BusError, CronosError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.model import BusNode
-from cronos_git.ports import Answerer, Listener
+from cronos_git.ports import Answerer, Listener, Refusal
 from cronos_git.service.answers import failure, fitted
 from cronos_git.service.buses.envelopes import Message, copied, encoded, project_of, too_large, unknown_project
 
 HEADER_BYTES = 1024
 """Room that a message needs besides its payload."""
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 class Desk:
@@ -31,10 +31,11 @@ class Desk:
         is_closed: Whether the node is leaving.
     """
 
-    def __init__(self, node: BusNode, answer: Answerer, limit_bytes: int) -> None:
+    def __init__(self, node: BusNode, answer: Answerer, refused: Refusal | None, limit_bytes: int) -> None:
         self.node = node
         self.limit_bytes = limit_bytes
         self._answer = answer
+        self._refused = refused
         self._running: set[asyncio.Task[Any]] = set()
         self.is_closed = False
 
@@ -44,7 +45,7 @@ class Desk:
         try:
             return await self._payload(envelope)
         except CronosError as error:
-            return self.failed(error)
+            return await self.refused(envelope, error)
         except Exception as error:
             _log.exception("A request on %s failed.", envelope["header"].get("topic"))
             return self.failed(CronosError(f"CRONOS failed: {error!r}.", hint="This should not happen; see the service's log."))
@@ -61,6 +62,12 @@ class Desk:
             raise too_large(size_bytes, self.limit_bytes)
         answer: dict[str, Any] = copied(payload)
         return answer
+
+    async def refused(self, envelope: Mapping[str, Any], error: CronosError) -> dict[str, Any]:
+        """The payload that says *error* about a request, once the node has taken note of it."""
+        if self._refused is not None:
+            await self._refused(envelope, error)
+        return self.failed(error)
 
     def failed(self, error: CronosError) -> dict[str, Any]:
         """The payload that says *error*, in a size that the bus can carry."""

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from cronos_git.integrations.koios import python_logger
 from cronos_git.service.buses.envelopes import HEALTH_TOPIC, TO_TOPIC, Message, copied, local_time, message, new_id
 
 TO_ALL = "BROADCAST"
 
 Callback = Callable[[Message], Any]
 
-_log = logging.getLogger("CRONOS.Mycelium")
+_log = python_logger("CRONOS.Mycelium")
 
 
 class MyceliumNode:

@@ -9,18 +9,18 @@ must not subscribe to the same topics, as EGOS's network calls only the last cal
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from cronos_git.errors import BusError, MessageError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.model import BusNode
-from cronos_git.ports import Answerer, Listener
+from cronos_git.ports import Answerer, Listener, Refusal
 from cronos_git.service.buses.desk import Desk
 from cronos_git.service.buses.envelopes import Message, arrived, copied, fitting, for_project, message, new_id, split_node
 from cronos_git.service.messages import LEGACY_TOPICS
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 class MyceliumBus:
@@ -44,14 +44,14 @@ class MyceliumBus:
 
     # --- being a node -----------------------------------------------------------------------------------------------
 
-    async def connect(self, node: BusNode, answer: Answerer) -> None:
+    async def connect(self, node: BusNode, answer: Answerer, refused: Refusal | None = None) -> None:
         """Become *node*, under the id that the interface has; see `ports.Bus.connect`.
 
         Raises:
             BusError: The network does not take the node.
         """
         self._node_id = self._node_id or node.id
-        self._desk = Desk(node, answer, self.limit_bytes)
+        self._desk = Desk(node, answer, refused, self.limit_bytes)
         try:
             await self._join()
         except BaseException:
@@ -112,7 +112,7 @@ class MyceliumBus:
         try:
             return await desk.answered(arrived(envelope, self.limit_bytes))
         except (BusError, MessageError) as error:
-            return desk.failed(error)
+            return await desk.refused({"header": envelope["header"]}, error)
 
     async def _hear(self, envelope: Message) -> None:
         """What the network calls for an event."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +18,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from cronos_git.errors import BusError, CronosError, MessageError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.model import BusNode
-from cronos_git.ports import Answerer, Listener
+from cronos_git.ports import Answerer, Listener, Refusal
 from cronos_git.rules.remotes import shown
 from cronos_git.service.answers import legacy_status
 from cronos_git.service.buses.desk import Desk
@@ -41,7 +41,7 @@ from cronos_git.service.messages import LEGACY_TOPICS, read_envelope
 
 _LEAVE_S = 2
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 class NatsBus:
@@ -91,7 +91,7 @@ class NatsBus:
 
     # --- being a node -----------------------------------------------------------------------------------------------
 
-    async def connect(self, node: BusNode, answer: Answerer) -> None:
+    async def connect(self, node: BusNode, answer: Answerer, refused: Refusal | None = None) -> None:
         """Become *node*; see `ports.Bus.connect`.
 
         Raises:
@@ -99,7 +99,7 @@ class NatsBus:
             BusError: The server cannot be reached, or does not let us in or subscribe to what we must.
         """
         await self.disconnect()
-        desk = Desk(node, answer, self._configured_bytes)
+        desk = Desk(node, answer, refused, self._configured_bytes)
         self._neighbours = Neighbours(node, self._discovery_s)
         self._service = NatsService(desk, self._neighbours, wire=lambda: self._connected()[0], send=self._send)
         self._desk = desk
@@ -276,7 +276,7 @@ class NatsBus:
             is_ours = not is_order or await self._service.is_ours(msg, envelope)
         except CronosError as error:
             request_id = read_envelope(envelope).request_id
-            await self.publish(*legacy_status(topic, desk.failed(error), request_id))
+            await self.publish(*legacy_status(topic, await desk.refused(envelope, error), request_id))
             return
         listener = self._listeners.get(topic)
         if is_ours and listener is not None:

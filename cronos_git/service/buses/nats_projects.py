@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable
 
 import nats.errors
@@ -17,13 +16,16 @@ from nats.aio.client import Client
 from nats.micro.service import ServiceVerb, control_subject
 
 from cronos_git.errors import MessageError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.model import BusNode
 from cronos_git.service.buses.envelopes import unknown_project
 from cronos_git.service.messages import LEGACY_TOPICS
 
 _EVERY_S = 20.0
+_MOST_NAMESAKES = 20
+_MOST_TOLD = 200
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 class Neighbours:
@@ -37,6 +39,8 @@ class Neighbours:
     def __init__(self, node: BusNode, wait_s: float) -> None:
         self._subject = control_subject(ServiceVerb.PING, node.id)
         self._project = node.project
+        self._place = {"project": node.project, "host": node.host, "store": node.store}
+        self._namesakes: set[tuple[str, str]] = set()
         self._wait_s = wait_s
         self._known: set[str] = set()
         self._looks: list[set[str]] = []
@@ -45,12 +49,12 @@ class Neighbours:
     def pinged(self, body: bytes) -> None:
         """Take note of who has joined, also for those looks that its service is too late to answer."""
         for seen in (self._known, *self._looks):
-            seen |= _project_in(body)
+            seen |= self._project_in(body)
 
     async def announce(self, wire: Client) -> None:
         """Have all others know that we are there."""
         if self._project:
-            await wire.publish(self._subject, json.dumps({"metadata": {"project": self._project}}).encode())
+            await wire.publish(self._subject, json.dumps({"metadata": self._place}).encode())
 
     async def watch(self, wire: Callable[[], Client | None]) -> None:
         """Look every while, until cancelled."""
@@ -121,7 +125,7 @@ class Neighbours:
             loop = asyncio.get_running_loop()
             end = loop.time() + self._wait_s
             while (left_s := end - loop.time()) > 0 and not (until and until in found):
-                found |= _project_in((await inbox.next_msg(timeout=left_s)).data)
+                found |= self._project_in((await inbox.next_msg(timeout=left_s)).data)
         except nats.errors.TimeoutError:
             pass  # all have answered who will
         finally:
@@ -131,6 +135,32 @@ class Neighbours:
             self._known = found
             self._has_looked.set()
         return found
+
+    def _project_in(self, body: bytes) -> set[str]:
+        """The project that a ping, or the answer to one, names."""
+        try:
+            place = json.loads(body)["metadata"]
+            project = place["project"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return set()
+        if project == self._project:
+            self._compare(place.get("host"), place.get("store"))
+        return {project} if isinstance(project, str) and project else set()
+
+    def _compare(self, host: object, store: object) -> None:
+        """Warn, once, of a service elsewhere that gets requests meant for ours."""
+        if not isinstance(host, str) or not isinstance(store, str) or len(self._namesakes) == _MOST_NAMESAKES:
+            return
+        if (host, store) == (self._place["host"], self._place["store"]) or (host, store) in self._namesakes:
+            return
+        self._namesakes.add((host, store))
+        _log.warning(
+            "Another CRONOS calls its project %s, too: on %s, with its backups in %s. Each request reaches only one of the two. "
+            "If these are different projects, set `service_name`.",
+            self._project,
+            host[:_MOST_TOLD],
+            store[:_MOST_TOLD],
+        )
 
 
 def subjects(topic: str, project: str) -> tuple[str, ...]:
@@ -144,13 +174,3 @@ def split_subject(subject: str, node: BusNode) -> tuple[str, str]:
         return subject, ""
     topic = subject.removesuffix(f".{node.project}")
     return topic, node.project if topic != subject else ""
-
-
-def _project_in(body: bytes) -> set[str]:
-    """The project that a ping, or the answer to one, names."""
-    try:
-        told = json.loads(body)
-        project = told["metadata"]["project"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return set()
-    return {project} if isinstance(project, str) and project else set()

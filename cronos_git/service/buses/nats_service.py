@@ -7,7 +7,6 @@ Floor F10.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from nats.aio.subscription import Subscription
 from nats.micro.service import EndpointStats
 
 from cronos_git.errors import BusError, CronosError, MessageError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.service.buses.desk import Desk
 from cronos_git.service.buses.envelopes import Message, decoded, fitting, message, now, project_of, unknown_project
 from cronos_git.service.buses.nats_micro import MicroService, Stopwatch, error_headers
@@ -26,7 +26,7 @@ DESCRIPTION = "Backups of a project, and every way back from them"
 
 _MOST_NAME = 200
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 class NatsService:
@@ -76,14 +76,13 @@ class NatsService:
             self._strays = [await wire.subscribe(f"{name}.>", queue=queue, cb=stray) for name in families]
 
     async def _request(self, msg: Msg, stats: EndpointStats) -> None:
-        watch, header = Stopwatch(stats), Message()
+        watch, envelope = Stopwatch(stats), self._empty(msg)
         try:
             envelope = self._read(msg)
-            header = envelope["header"]
             payload = await self._desk.answered(envelope) if await self.is_ours(msg, envelope) else None
         except CronosError as error:
-            payload = self._desk.failed(error)
-        await self._reply(msg, header, payload)
+            payload = await self._desk.refused(envelope, error)
+        await self._reply(msg, envelope["header"], payload)
         watch.stop(str(payload.get("error_message", "?")) if payload and payload.get("status") == "ERROR" else "")
 
     async def _stray(self, msg: Msg) -> None:
@@ -102,7 +101,11 @@ class NatsService:
             known = ", ".join(name for name in node.topics if name.startswith(family))
             raise MessageError(f"{node.id} does not know the topic {msg.subject!r}.", hint=f"It answers {known}.")
         except CronosError as error:
-            await self._reply(msg, {}, self._desk.failed(error))
+            await self._reply(msg, {}, await self._desk.refused(self._empty(msg), error))
+
+    def _empty(self, msg: Msg) -> Message:
+        """What is known of a message that cannot be read."""
+        return {"header": {"topic": split_subject(msg.subject, self._desk.node)[0]}}
 
     def _read(self, msg: Msg) -> Message:
         """The message, with its topic as the subject has it, which is what permissions go by.
@@ -112,7 +115,7 @@ class NatsService:
             MessageError: It is none.
         """
         envelope = decoded(msg.data, self._desk.limit_bytes)
-        envelope["header"]["topic"] = split_subject(msg.subject, self._desk.node)[0]
+        envelope["header"] |= self._empty(msg)["header"]
         envelope["header"].setdefault("message_type", "REQUEST")
         return envelope
 

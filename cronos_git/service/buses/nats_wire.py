@@ -24,6 +24,7 @@ import nats.errors
 from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, Client
 
 from cronos_git.errors import BusError, ConfigError
+from cronos_git.integrations.koios import python_logger
 from cronos_git.rules.remotes import shown
 
 SCHEMES = ("nats", "tls")
@@ -36,7 +37,7 @@ _MOST_REFUSALS = 10
 _JWT = re.compile(r"-+BEGIN NATS USER JWT-+\s+(\S+)\s")
 _SEED = re.compile(r"-+BEGIN USER NKEY SEED-+\s+(\S+)\s")
 
-_log = logging.getLogger("CRONOS.Bus")
+_log = python_logger("CRONOS.Bus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +70,17 @@ class Wire(Client):
     Attributes:
         address: Where it leads, as it may be shown.
         refusals: The first things that the server has not allowed.
+        lacks_certificate: Whether the server asks for a certificate of ours, and there is none.
     """
 
     def __init__(self, access: Access) -> None:
         super().__init__()
         self.address = shown(access.url)
         self._insists_on_tls = access.insists_on_tls
+        self._has_certificate = bool(access.certificate)
         self._joined = False
         self.refusals: list[str] = []
+        self.lacks_certificate = False
 
     async def trouble(self, error: Exception) -> None:
         """Take note of what nats-py could not do; the first attempt to connect ends with it."""
@@ -100,6 +104,7 @@ class Wire(Client):
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection and self._insists_on_tls and not info.get("tls_required"):
             raise nats.errors.SecureConnWantedError
+        self.lacks_certificate = bool(info.get("tls_verify")) and not self._has_certificate
         await super()._process_info(info, initial_connection)
 
 
@@ -118,6 +123,7 @@ async def dial(
         ConfigError: The address, a certificate or the credentials file cannot be used.
         BusError: The server cannot be reached, or does not let us in.
     """
+    logging.getLogger("asyncio").addFilter(_is_meant)
     url = parsed(access.url)
     options = _identity(url) | _credentials(access) | _tls(access)
     host = url.netloc.rpartition("@")[2]
@@ -139,6 +145,8 @@ async def dial(
             raise ConnectionResetError("it ended the connection")
     except (OSError, nats.errors.Error) as error:
         await hang_up(wire)
+        if wire.lacks_certificate and not isinstance(error, ssl.SSLCertVerificationError):
+            raise _certificate_missing(access.url) from error
         raise unreachable(access.url, error) from error
     except BaseException:
         await hang_up(wire)
@@ -147,10 +155,19 @@ async def dial(
     return wire
 
 
+def _is_meant(record: logging.LogRecord) -> bool:
+    """Not what asyncio warns of at the end of every TLS connection of nats-py, which changes to TLS past asyncio's streams."""
+    return not str(record.msg).startswith("returning true from eof_received()")
+
+
 async def hang_up(wire: Client) -> None:
     """End a connection, in whatever state it is, waiting a moment only: asyncio never sees the end of one whose TLS failed."""
-    with contextlib.suppress(OSError, nats.errors.Error):
-        await asyncio.wait_for(wire.close(), _GOODBYE_S)
+    closing = asyncio.ensure_future(wire.close())
+    if not (await asyncio.wait([closing], timeout=_GOODBYE_S))[0]:
+        closing.cancel()
+        await asyncio.wait([closing])
+    with contextlib.suppress(OSError, nats.errors.Error, asyncio.CancelledError):  # of nats-py's own attempts to reconnect, too
+        closing.result()
 
 
 def parsed(url: str) -> SplitResult:
@@ -167,6 +184,12 @@ def parsed(url: str) -> SplitResult:
         pass
     raise ConfigError(
         f"{shown(url)!r} is no address of a NATS server.", hint="Give one such as nats://host:4222 or tls://host:4222."
+    )
+
+
+def _certificate_missing(url: str) -> BusError:
+    return BusError(
+        f"The bus at {shown(url)} does not let us in without a certificate.", hint="Give it in `bus_certificate` and `bus_key`."
     )
 
 
