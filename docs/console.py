@@ -145,7 +145,8 @@ def _in_words_of_pages(text: str, base: Path) -> str:
     """The directories, the user and the machine as the pages call them."""
     user, host = pwd.getpwuid(os.geteuid()).pw_name, os.uname().nodename
     text = text.replace(str(base / "srv"), "/srv").replace(str(base / "home"), "/home/me")
-    text = text.replace(str(base / "bin"), "/usr/local/bin")
+    for installed in (base / "bin", Path(sys.executable).parent):
+        text = text.replace(str(installed / "cronos"), "/usr/local/bin/cronos")
     text = re.sub(rf"\b{re.escape(user)}@{re.escape(host)}\b", "me@box", text)
     text = re.sub(r"\bCRONOS_CLIENT_[0-9a-f]+", "CRONOS_CLIENT_5a1256b3", text)
     in_columns = re.sub(rf"\b((?:cli|hook|service) ){re.escape(user)}(?=  )", r"\1" + "me".ljust(len(user)), text)
