@@ -114,6 +114,11 @@ def absolute_path(path: str | Path) -> str:
 
 
 def working_directory() -> Path:
+    """Where we are.
+
+    Raises:
+        ProjectError: It is gone.
+    """
     try:
         return Path.cwd()
     except FileNotFoundError as error:

@@ -193,10 +193,9 @@ class BackupManager(Runner):
 
         Durability: when this returns, the backup survives a power cut.
         """
-        check_type(backup_type)
         request = SnapshotRequest(
             name=name,
-            type=backup_type,
+            type=check_type(backup_type),
             message=message,
             description=description,
             labels=_texts(labels),

@@ -10,7 +10,7 @@ import typer
 
 from cronos_git.cli import candidates
 from cronos_git.cli.command import command
-from cronos_git.cli.listing import backup_table
+from cronos_git.cli.listing import show_new
 from cronos_git.cli.paths import inside, not_empty
 from cronos_git.cli.render.tables import Column, Table
 from cronos_git.cli.render.text import duration, local, plural, size, visible
@@ -194,12 +194,7 @@ def _show_plan(session: Session, plan: ImportPlan) -> None:
 
 def _show_report(session: Session, report: ImportReport) -> None:
     output = session.output
-    if session.options.json:
-        output.json(report)
-    elif session.options.quiet:
-        output.lines(backup.id for backup in report.backups)
-    elif report.backups:
-        output.table(backup_table(report.backups, session.engine().zone))
+    show_new(session, report)
     for backup in report.known:
         output.note(f"{backup.id} is here already, with the same content, attributes and date.")
     _warn_of_undone(session, report)

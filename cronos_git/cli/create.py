@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,6 +15,7 @@ from cronos_git.cli.render.text import age, changes, duration, local, plural, si
 from cronos_git.cli.session import Session, session_of
 from cronos_git.errors import UsageError
 from cronos_git.model import Change, Excluded, SnapshotPlan, SnapshotReport, SnapshotRequest
+from cronos_git.rules.requests import check_type
 
 _UNSENT_STATUS = 14
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red"), "attributes": (".", "cyan")}
@@ -66,7 +66,7 @@ def create(
         require_part(modules or (), "Choose modules with --module, or leave it out.")
     request = SnapshotRequest(
         name=name,
-        type=checked_type(backup_type),
+        type=check_type(backup_type),
         message=legible(message),
         description=legible(description),
         labels=tuple(map(legible, labels or ())),
@@ -129,16 +129,6 @@ def _metadata_value(text: str) -> object:
     except (ValueError, RecursionError):
         return text
     return value
-
-
-def checked_type(word: str) -> str:
-    from cronos_git.rules.identify import RESTORE_POINT
-
-    if word == RESTORE_POINT:
-        raise UsageError(f"The type {word} is for the backups that CRONOS makes before a restore.", hint="Choose another word.")
-    if not re.fullmatch("[a-z0-9._-]+", word):
-        raise UsageError(f"{word!r} cannot be a type.", hint="A type is a word of lower-case letters, digits, '.', '_' and '-'.")
-    return word
 
 
 def legible(text: str) -> str:

@@ -11,8 +11,8 @@ from cronos_git.cli import filters
 from cronos_git.cli.command import command
 from cronos_git.cli.render.tables import Column, Table
 from cronos_git.cli.render.text import changes, local, size, visible
-from cronos_git.cli.session import session_of
-from cronos_git.model import Backup, Query
+from cronos_git.cli.session import Session, session_of
+from cronos_git.model import Backup, FetchReport, ImportReport, Query
 
 _COLUMNS = (
     Column(title="ID", style="bold"),
@@ -83,6 +83,17 @@ def list_backups(
 def backup_table(backups: Sequence[Backup], zone: tzinfo) -> Table:
     """The columns of `list`."""
     return Table(columns=_COLUMNS, rows=[_row(backup, zone) for backup in backups])
+
+
+def show_new(session: Session, report: FetchReport | ImportReport) -> None:
+    """The backups that came from elsewhere: the whole report with `--json`, their ids with `-q`, else as `list` does."""
+    output = session.output
+    if session.options.json:
+        output.json(report)
+    elif session.options.quiet:
+        output.lines(backup.id for backup in report.backups)
+    elif report.backups:
+        output.table(backup_table(report.backups, session.engine().zone))
 
 
 def _row(backup: Backup, zone: tzinfo) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cronos_git.cli.command import command
-from cronos_git.cli.listing import backup_table
+from cronos_git.cli.listing import backup_table, show_new
 from cronos_git.cli.remote import Name, absolute
 from cronos_git.cli.render.text import duration, plural, size, visible
 from cronos_git.cli.session import Session, session_of
@@ -142,12 +142,7 @@ def _show_fetch_plan(session: Session, plan: FetchPlan) -> None:
 
 def _show_fetch(session: Session, report: FetchReport) -> None:
     output = session.output
-    if session.options.json:
-        output.json(report)
-    elif session.options.quiet:
-        output.lines(backup.id for backup in report.backups)
-    elif report.backups:
-        output.table(backup_table(report.backups, session.engine().zone))
+    show_new(session, report)
     for note in report.notes:
         output.note(note)
     _tell_dropped(session, report.plan)

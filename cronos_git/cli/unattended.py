@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronos_git.cli.create import checked_type, legible
+from cronos_git.cli.create import legible
 from cronos_git.model import SnapshotRequest
+from cronos_git.rules.requests import check_type
 
 if TYPE_CHECKING:
     from cronos_git.engine import Cronos
@@ -50,7 +51,7 @@ def request_for(
     """The request that these options say."""
     return SnapshotRequest(
         name=name,
-        type=checked_type(backup_type),
+        type=check_type(backup_type),
         labels=tuple(map(legible, labels or ())),
         modules=tuple(modules or ()),
         include=tuple(include or ()),

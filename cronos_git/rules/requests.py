@@ -52,8 +52,8 @@ def check_import(request: ImportRequest) -> None:
     check_labels(request.labels)
 
 
-def check_type(word: str) -> None:
-    """Refuse a type that no backup can be given.
+def check_type(word: str) -> str:
+    """*word*, unless it is a type that no backup can be given.
 
     Raises:
         UsageError: It is no word, or the one for restore points.
@@ -62,6 +62,7 @@ def check_type(word: str) -> None:
         raise UsageError(f"The type {word} is for the backups that CRONOS makes before a restore.", hint="Choose another word.")
     if not re.fullmatch("[a-z0-9._-]+", word):
         raise UsageError(f"{word!r} cannot be a type.", hint="A type is a word of lower-case letters, digits, '.', '_' and '-'.")
+    return word
 
 
 def check_query(query: Query) -> None:

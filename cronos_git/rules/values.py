@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cronos_git.errors import PatternError
-from cronos_git.rules.cron import parse_cron
 from cronos_git.rules.patterns import parse_includes, parse_patterns
 from cronos_git.rules.schema import MINIMUM_CHUNK_THRESHOLD_BYTES, Key, Kind, parse_size
 
@@ -108,7 +107,11 @@ def _service_name(value: object) -> str:
 def _cron(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("it is not a text")
-    return parse_cron(value).text if value.strip() else ""
+    if not value.strip():
+        return ""
+    from cronos_git.rules.cron import parse_cron  # few commands need to know how times are read
+
+    return parse_cron(value).text
 
 
 def _policy(value: object) -> tuple[Mapping[str, object], ...]:
